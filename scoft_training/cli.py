@@ -1,0 +1,316 @@
+"""The command `scoft`: one subcommand per room, no work of its own.
+
+Exit status: 0 done, 2 the user has something to mend (the sentence is on standard error),
+130 stopped by Ctrl-C with everything saved.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .config import GenerateConfig, MemoryConfig, TrainConfig
+from .errors import ConfigError, OutputError, ScoftError
+from .events import StoppedEvent, StopRequested, stop_check
+from .flags import add_flags, config_from_flags
+
+if TYPE_CHECKING:
+    from .runs import RunRequest
+
+__all__ = ["main"]
+
+_STOPPED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger(__package__).setLevel(logging.INFO)
+    _quiet_libraries()
+    try:
+        return int(parsed.run(parsed))
+    except ScoftError as error:
+        print(f"scoft: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scoft",
+        description="Teach a text-to-image model a community's own pictures (SCoFT, CVPR 2024).",
+    )
+    parser.add_argument("--version", action="version", version=f"scoft {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    dataset = commands.add_parser("dataset", help="look at a picture set")
+    dataset_commands = dataset.add_subparsers(required=True, metavar="COMMAND")
+    check = dataset_commands.add_parser(
+        "check", help="count the pictures by category and list every problem; exit 2 if unusable"
+    )
+    check.add_argument("dataset", type=Path, help="root folder, with train/metadata.jsonl in it")
+    check.add_argument("--split", default="train", help="which split (default: train)")
+    check.add_argument(
+        "--preset-needs",
+        dest="preset",
+        default="m",
+        metavar="PRESET",
+        help="check for what this preset needs: m generic captions, mpc negatives too (default: m)",
+    )
+    check.add_argument("--json", action="store_true", help="print JSON for programs")
+    check.set_defaults(run=_check)
+
+    train = commands.add_parser(
+        "train",
+        help="train a LoRA; the same command again goes on with the same run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    train.add_argument("dataset", type=Path, help="root folder of the picture set")
+    _add_base(train)
+    train.add_argument("--output", type=Path, help="copy the LoRA to this new .safetensors file")
+    train.add_argument("--work", type=Path, help="work folder (default: ./scoft-work/...)")
+    train.add_argument("--init-lora", type=Path, help="begin a new run from this LoRA")
+    train.add_argument("--backbone-weights", type=Path, help="file or folder of the backbone")
+    train.add_argument("--lpips-weights", type=Path, help="VGG16 file for LPIPS")
+    train.add_argument(
+        "--allow-inexact-resume",
+        action="store_true",
+        help="go on although memory choices, batch size or number of processes have changed",
+    )
+    train.add_argument("--json-events", action="store_true", help="print one JSON event a line")
+    add_flags(train.add_argument_group("training"), TrainConfig)
+    add_flags(train.add_argument_group("memory"), MemoryConfig)
+    train.set_defaults(run=_train)
+
+    generate = commands.add_parser(
+        "generate", help="draw prompts x seeds without and with a LoRA, and a contact sheet"
+    )
+    _add_base(generate)
+    generate.add_argument("--lora", type=Path, help="LoRA file to compare the base model with")
+    generate.add_argument(
+        "--prompt", action="append", default=[], dest="prompts", help="may be given many times"
+    )
+    generate.add_argument("--prompts", type=Path, dest="file", help="UTF-8 file, one prompt a line")
+    generate.add_argument("--seeds", type=int, nargs="+", default=[0], help="(default: 0)")
+    generate.add_argument("--out", type=Path, required=True, help="a new or empty folder")
+    add_flags(generate.add_argument_group("drawing"), GenerateConfig)
+    generate.set_defaults(run=_generate)
+
+    demo = commands.add_parser(
+        "demo", help="the whole way on drawn pictures and small random networks, in a minute"
+    )
+    demo.add_argument(
+        "--folder", type=Path, default=Path("scoft-demo"), help="(default: ./scoft-demo)"
+    )
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_base(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", required=True, help="folder in diffusers' layout, or a hub id such as owner/name"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
+    parser.add_argument(
+        "--allow-download",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="whether missing weights may be fetched (default: on)",
+    )
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .config import preset_values
+    from .data import read_dataset, report, report_json
+
+    config = TrainConfig(**preset_values(arguments.preset))
+    dataset = read_dataset(
+        arguments.dataset,
+        arguments.split,
+        needs_generic_captions=config.uses_generic_captions,
+        needs_negatives=config.uses_negatives,
+    )
+    if arguments.json:
+        print(json.dumps(report_json(dataset), indent=2, ensure_ascii=False))
+    else:
+        print(report(dataset))
+    return 2 if dataset.errors else 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from .runs import RunRequest
+
+    request = RunRequest(
+        dataset=arguments.dataset,
+        base=arguments.base,
+        config=config_from_flags(TrainConfig, arguments),
+        memory=config_from_flags(MemoryConfig, arguments),
+        device=arguments.device,
+        work=arguments.work,
+        output=arguments.output,
+        init_lora=arguments.init_lora,
+        backbone_weights=arguments.backbone_weights,
+        lpips_weights=arguments.lpips_weights,
+        allow_download=arguments.allow_download,
+        allow_inexact_resume=arguments.allow_inexact_resume,
+    )
+    return _show_run(request, json_events=arguments.json_events)
+
+
+def _show_run(request: RunRequest, *, json_events: bool = False) -> int:
+    from .progress import JsonPrinter, Printer, TextPrinter
+    from .runs import run_training
+
+    printer: Printer = JsonPrinter() if json_events else TextPrinter()
+    # Under a launcher every process runs this; one of them speaks.
+    speaks = int(os.environ.get("RANK", "0")) == 0
+    stopped = False
+    with _stop_on_interrupt() as should_stop:
+        try:
+            for event in run_training(request, should_stop=should_stop):
+                stopped = isinstance(event, StoppedEvent)
+                if speaks:
+                    printer.show(event)
+        finally:
+            printer.close()
+    return _STOPPED if stopped else 0
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from .generation import contact_sheet, generate, to_picture
+    from .lora_files import read_lora
+    from .models import load_base, resolve_device, resolve_precision
+
+    config = config_from_flags(GenerateConfig, arguments)
+    prompts = _prompts(arguments)
+    out: Path = arguments.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out}: is not an empty folder; nothing is overwritten. Choose another.")
+    device = resolve_device(arguments.device)
+    dtype = resolve_precision(config.precision, device)
+    base = load_base(arguments.base, dtype=dtype, allow_download=arguments.allow_download)
+    lora = read_lora(arguments.lora, base.unet) if arguments.lora else None
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    with _stop_on_interrupt() as should_stop, contextlib.suppress(StopRequested):
+        for picture in generate(
+            base,
+            prompts,
+            arguments.seeds,
+            config,
+            lora=lora,
+            device=device,
+            dtype=dtype,
+            check_stop=stop_check(should_stop),
+        ):
+            number = prompts.index(picture.prompt) + 1
+            half = "with" if picture.with_lora else "without"
+            name = f"{number:03d}_seed{picture.seed}_{half}.png"
+            to_picture(picture.image).save(out / name)
+            pictures.append(picture)
+            print(f"{name}: {picture.prompt}", file=sys.stderr)
+        contact_sheet(pictures).save(out / "sheet.png")
+        print(out / "sheet.png")
+        return 0
+    print(f"Stopped; {len(pictures)} pictures are in {out}.", file=sys.stderr)
+    return _STOPPED
+
+
+def _prompts(arguments: argparse.Namespace) -> list[str]:
+    prompts = list(arguments.prompts)
+    if arguments.file is not None:
+        try:
+            lines = arguments.file.read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{arguments.file}: cannot be read as UTF-8 ({error}). Save it so."
+            ) from error
+        prompts += [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise ConfigError("There is nothing to draw: give --prompt or --prompts FILE.")
+    return list(dict.fromkeys(prompts))
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo import draw_demo_dataset, save_random_base, save_random_clip
+    from .runs import RunRequest
+
+    folder: Path = arguments.folder
+    print(
+        "scoft demo: the whole way with small networks of RANDOM weights, built on the spot, and "
+        f"drawn pictures of an invented culture, in {folder}/. It shows that everything works; "
+        "what it draws is noise, since nothing here was pretrained."
+    )
+    base, clip, dataset = folder / "base", folder / "clip", folder / "dataset"
+    if not (folder / "ready").exists():
+        save_random_base(base)
+        save_random_clip(clip)
+        draw_demo_dataset(dataset)
+        (folder / "ready").touch()
+    print("\n$ scoft dataset check", dataset, flush=True)
+    status = main(["dataset", "check", str(dataset), "--preset-needs", "mpc"])
+    if status:
+        return status
+    print(f"\n$ scoft train {dataset} --base {base} --steps 60 --resolution 128 ...", flush=True)
+    request = RunRequest(
+        dataset=dataset,
+        base=base,
+        config=TrainConfig(steps=60, resolution=128, rank=8, learning_rate=1e-3, save_every=20),
+        device="cpu",
+        work=folder / "work",
+        output=folder / "aruna.safetensors",
+        backbone_weights=clip,
+    )
+    status = _show_run(request)
+    if status:
+        return status
+    pictures = folder / "pictures"
+    if pictures.exists():
+        print(f"\nThe pictures of an earlier demo are in {pictures}/.")
+        return 0
+    words = ["generate", "--base", str(base), "--lora", str(folder / "aruna.safetensors")]
+    words += ["--prompt", "a teal house in Aruna", "--prompt", "a plum bowl in Aruna"]
+    words += ["--seeds", "0", "1", "--resolution", "128", "--out", str(pictures)]
+    print("\n$ scoft", *words, flush=True)
+    return main([*words, "--device", "cpu"])
+
+
+@contextlib.contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
+    asked = False
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nStopping; the state is being saved ...", file=sys.stderr)
+
+    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _quiet_libraries() -> None:
+    """Loading bars and notes of libraries would drown our own."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()

@@ -1,0 +1,484 @@
+"""Every option once: default, range, help text and its place in the paper. No work is done here.
+
+Both doors read this room: a flag's help, a widget's range and tooltip and the README's table all
+come from the dataclasses below, so they cannot drift apart. Sections and equations are those of the
+paper (arXiv 2401.08053).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from .errors import ConfigError, unknown_name
+
+__all__ = [
+    "PRESETS",
+    "GenerateConfig",
+    "MemoryConfig",
+    "Option",
+    "TrainConfig",
+    "named_after_values",
+    "options",
+    "preset_values",
+    "validate",
+]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting as the doors see it.
+
+    `minimum` and `maximum` are inclusive; `choices` is empty for numbers and free text. A value of
+    `optional` options may be None, written `none` on the command line.
+    """
+
+    name: str
+    kind: type[Any]
+    default: Any
+    help: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    optional: bool
+    advanced: bool
+    changes_weights: bool
+
+    @property
+    def flag(self) -> str:
+        """The command-line spelling, say `--learning-rate`."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    advanced: bool = False,
+    changes_weights: bool = True,
+) -> Any:
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "advanced": advanced,
+            "changes_weights": changes_weights,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training run does. Everything marked `changes_weights` enters the run id."""
+
+    preset: str = _option(
+        "paper",
+        "Starting values for the other options: paper and mpc (all four losses), mp, m, ldm (the "
+        "paper's ablation), authors-code (the public script), custom (what the other options say).",
+        choices=("paper", "authors-code", "mpc", "mp", "m", "ldm", "custom"),
+        changes_weights=False,
+    )
+    perceptual_backbone: str = _option(
+        "clipconv",
+        "Network whose features compare the denoised picture with the training picture (section "
+        "4.3).",
+    )
+    gradient_step: str = _option(
+        "first",
+        "Which DDIM step records its gradient (section 4.3); first was the paper's best.",
+        choices=("first", "last", "random"),
+    )
+    steps: int = _option(
+        3000, "Optimizer steps; the paper trains 3000.", minimum=1, maximum=1_000_000
+    )
+    learning_rate: float = _option(
+        1e-4, "Peak learning rate (the authors' code: 1e-4).", minimum=0.0, maximum=1.0
+    )
+    optimizer: str = _option(
+        "adam",
+        "adam as in the paper, or adamw (decoupled weight decay) as in the authors' code.",
+        choices=("adam", "adamw"),
+    )
+    weight_decay: float = _option(
+        0.0,
+        "Weight decay of the LoRA weights: an L2 penalty under adam, decoupled under adamw.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    lr_scheduler: str = _option(
+        "constant",
+        "Course of the learning rate after the warm-up (diffusers' schedules of the same names).",
+        choices=("constant", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+    )
+    lr_warmup_steps: int = _option(
+        0,
+        "Steps over which the learning rate rises from 0.",
+        minimum=0,
+        maximum=1_000_000,
+        advanced=True,
+    )
+    max_grad_norm: float = _option(
+        1.0,
+        "Gradients longer than this are scaled down to it; 0 turns clipping off.",
+        minimum=0.0,
+        maximum=1e6,
+        advanced=True,
+    )
+    batch_size: int = _option(
+        1, "Pictures that go through the network at once.", minimum=1, maximum=256
+    )
+    gradient_accumulation_steps: int = _option(
+        1,
+        "Batches per optimizer step: the step sees batch size x this many pictures, however many "
+        "processes share them.",
+        minimum=1,
+        maximum=1024,
+    )
+    rank: int = _option(
+        64, "Rank of the LoRA (64 in the paper, section 4.1).", minimum=1, maximum=1024
+    )
+    alpha: float = _option(
+        0.0,
+        "LoRA alpha: the update is scaled by alpha / rank; 0 means the same as rank.",
+        minimum=0.0,
+        maximum=4096.0,
+    )
+    resolution: int = _option(
+        512, "Side of the square training pictures, in pixels.", minimum=64, maximum=2048
+    )
+    crop: str = _option(
+        "center",
+        "Where the square is cut from a picture: its centre, or a place drawn once per picture.",
+        choices=("center", "random"),
+        advanced=True,
+    )
+    random_flip: bool = _option(
+        True,
+        "Mirror a picture, its depth and its negatives together in half of the steps.",
+        advanced=True,
+    )
+    ldm_weight: float = _option(
+        0.7, "Weight of L_LDM, the noise-prediction loss (eq. 1).", minimum=0.0, maximum=100.0
+    )
+    memorization_weight: float = _option(
+        0.3,
+        "Weight of L_M (eq. 2): stay near the prediction under a generic caption, so that pictures "
+        "are not learned by heart.",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    perceptual_weight: float = _option(
+        0.05,
+        "Weight of L_P (eq. 3): the denoised picture is near the training picture.",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    contrastive_weight: float = _option(
+        0.05,
+        "Weight of L_C (eq. 4): near the training picture and away from its negatives.",
+        minimum=0.0,
+        maximum=100.0,
+    )
+    margin: float | None = _option(
+        0.2,
+        "Margin m of L_C, in units of the set's mean distance between negatives and pictures; none "
+        "drops margin and maximum and uses raw distances, as the authors' code does.",
+        minimum=0.0,
+        maximum=10.0,
+    )
+    negatives_lambda: float = _option(
+        1.0,
+        "Sum of the weights lambda_i of a picture's negatives in L_C (eq. 4), shared equally.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
+    lpips_weight: float = _option(
+        0.0,
+        "Weight of an LPIPS (VGG) distance to the training picture, as in the authors' code.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    augmentations: int = _option(
+        0,
+        "Random perspective crops per picture before the backbone, drawn jointly for both sides; 0 "
+        "compares whole pictures, whose features are then computed once.",
+        minimum=0,
+        maximum=64,
+        advanced=True,
+    )
+    perceptual_every: int = _option(
+        10, "L_P and L_C are computed at every n-th step, from step 0.", minimum=1, maximum=10_000
+    )
+    ddim_steps: int = _option(
+        20, "DDIM steps from the noisy latent to a picture.", minimum=1, maximum=1000
+    )
+    guidance_scale: float = _option(
+        4.5,
+        "Classifier-free guidance of that denoising (the authors' code: 4.5); 1 is none.",
+        minimum=1.0,
+        maximum=30.0,
+    )
+    unit_recorded_step: bool = _option(
+        False,
+        "Divide out the length of the recorded DDIM step, which otherwise weighs early timesteps "
+        "hundreds of times more than late ones. Ours, not the paper's.",
+        advanced=True,
+    )
+    min_snr_gamma: float = _option(
+        0.0,
+        "Min-SNR weighting of L_LDM (Hang et al. 2023, 5 is usual); 0 weighs every timestep by 1.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    seed: int = _option(0, "Seed of every draw of the run.", minimum=0, maximum=2**63 - 1)
+    precision: str = _option(
+        "auto",
+        "Number format of the frozen networks: auto is bf16 on a GPU that has it, else fp16, and "
+        "fp32 on CPU. LoRA weights, optimizer and losses are fp32; fp64 (CPU only) is all double.",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )
+    save_every: int = _option(
+        250,
+        "A resumable checkpoint is written every n steps; 0 writes one only when stopping.",
+        minimum=0,
+        maximum=1_000_000,
+        changes_weights=False,
+    )
+    keep_checkpoints: int = _option(
+        2,
+        "How many of the newest checkpoints stay.",
+        minimum=1,
+        maximum=10_000,
+        advanced=True,
+        changes_weights=False,
+    )
+    validate_every: int = _option(
+        0,
+        "L_LDM over the test split's rows, with fixed noise and timesteps, every n steps; 0 never.",
+        minimum=0,
+        maximum=1_000_000,
+        changes_weights=False,
+    )
+
+    @property
+    def global_batch_size(self) -> int:
+        """Pictures per optimizer step: the divisor of every loss term."""
+        return self.batch_size * self.gradient_accumulation_steps
+
+    @property
+    def lora_alpha(self) -> float:
+        """Alpha with the 0 = rank rule applied."""
+        return self.alpha or float(self.rank)
+
+    @property
+    def uses_generic_captions(self) -> bool:
+        """Whether L_M is on."""
+        return self.memorization_weight > 0
+
+    @property
+    def uses_negatives(self) -> bool:
+        """Whether L_C is on."""
+        return self.contrastive_weight > 0
+
+    @property
+    def uses_backbone(self) -> bool:
+        """Whether L_P or L_C is on."""
+        return self.perceptual_weight > 0 or self.contrastive_weight > 0
+
+    @property
+    def uses_denoising(self) -> bool:
+        """Whether any loss looks at the denoised picture."""
+        return self.uses_backbone or self.lpips_weight > 0
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that decide the weights, for the run id.
+
+        Batch size and accumulation enter as their product, since the draws depend on nothing else.
+        """
+        values = {
+            option.name: getattr(self, option.name)
+            for option in options(type(self))
+            if option.changes_weights
+        }
+        del values["batch_size"], values["gradient_accumulation_steps"]
+        return {**values, "alpha": self.lora_alpha, "global_batch_size": self.global_batch_size}
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """Trades of memory against time; none changes what is computed.
+
+    Each `auto` is decided once, before the first step, from the free memory of the device; the
+    answer is printed, kept in the run's config.json and used again by a resume. The attention
+    backend is not among them: it is always torch's scaled_dot_product_attention.
+    """
+
+    gradient_checkpointing: str = _option(
+        "auto",
+        "Recompute the UNet's activations in the backward pass instead of keeping them.",
+        choices=("auto", "on", "off"),
+        changes_weights=False,
+    )
+    decoder_checkpointing: str = _option(
+        "auto",
+        "The same for the VAE decoder.",
+        choices=("auto", "on", "off"),
+        advanced=True,
+        changes_weights=False,
+    )
+    decode_batch_size: int = _option(
+        0,
+        "Pictures decoded at once in the perceptual branch; 0 decides from free memory.",
+        minimum=0,
+        maximum=256,
+        advanced=True,
+        changes_weights=False,
+    )
+    batched_guidance: str = _option(
+        "auto",
+        "Both predictions of guidance in one call (faster) or one after the other (smaller).",
+        choices=("auto", "on", "off"),
+        advanced=True,
+        changes_weights=False,
+    )
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """How `scoft generate` draws its pictures; DDIM, as everywhere in the paper."""
+
+    inference_steps: int = _option(30, "DDIM steps per picture.", minimum=1, maximum=1000)
+    guidance_scale: float = _option(7.5, "Classifier-free guidance.", minimum=0.0, maximum=30.0)
+    resolution: int = _option(512, "Side of the pictures, in pixels.", minimum=64, maximum=2048)
+    negative_prompt: str = _option("", "What the pictures should not show.")
+    lora_strength: float = _option(1.0, "Factor on the LoRA's update.", minimum=-10.0, maximum=10.0)
+    precision: str = _option(
+        "auto",
+        "Number format, as in training.",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )
+
+
+_LDM = {"ldm_weight": 1.0, "memorization_weight": 0.0} | {
+    "perceptual_weight": 0.0,
+    "contrastive_weight": 0.0,
+}
+_M = _LDM | {"ldm_weight": 0.7, "memorization_weight": 0.3}
+_MP = _M | {"perceptual_weight": 0.05}
+_MPC = _MP | {"contrastive_weight": 0.05}
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "ldm": _LDM,
+    "m": _M,
+    "mp": _MP,
+    "mpc": _MPC,
+    "paper": _MPC,
+    "authors-code": _MPC
+    | {
+        "perceptual_weight": 0.0,
+        "margin": None,
+        "perceptual_backbone": "clip_vit_b32",
+        "augmentations": 10,
+        "lpips_weight": 0.01,
+        "optimizer": "adamw",
+        "weight_decay": 0.01,
+        "lr_scheduler": "cosine",
+        "gradient_accumulation_steps": 4,
+    },
+    "custom": {},
+}
+"""Values a preset puts in place of the defaults.
+
+The paper's loss weights are lost in its text extraction, so every preset takes those of the
+authors' code (0.7, 0.3, 0.05); so does clipping at 1.0. Sampling is DDIM in all of them, while the
+authors' code steps DDPM over custom timesteps. Its fp16 is left to `precision`, which is auto.
+"""
+
+
+def options(config_class: type[Any]) -> Iterator[Option]:
+    """Yield the options of one of this room's dataclasses, in the order that doors show."""
+    hints = get_type_hints(config_class)
+    for entry in dataclasses.fields(config_class):
+        kinds = [
+            kind for kind in getattr(hints[entry.name], "__args__", ()) if kind is not type(None)
+        ]
+        yield Option(
+            name=entry.name,
+            kind=kinds[0] if kinds else hints[entry.name],
+            default=entry.default,
+            optional=bool(kinds),
+            **entry.metadata,
+        )
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """Return the values that `preset` puts in place of the defaults.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(unknown_name("preset", preset, PRESETS))
+    return dict(PRESETS[preset])
+
+
+def named_after_values(config: TrainConfig) -> TrainConfig:
+    """Return the config with `preset` custom where its values are not those of the named preset."""
+    wanted = preset_values(config.preset)
+    same = all(getattr(config, name) == value for name, value in wanted.items())
+    return config if same else dataclasses.replace(config, preset="custom")
+
+
+def validate(config: TrainConfig | MemoryConfig | GenerateConfig) -> None:
+    """Check every value against its range and against the values it has to go with.
+
+    Raises:
+        ConfigError: naming the option, its value and what is accepted.
+    """
+    for option in options(type(config)):
+        _validate_value(option, getattr(config, option.name))
+    resolution = getattr(config, "resolution", 8)
+    if resolution % 8:
+        raise ConfigError(
+            f"`resolution` must be divisible by 8, since the VAE works on blocks of 8 pixels, but "
+            f"got {resolution}. Use {resolution // 8 * 8} or {resolution // 8 * 8 + 8}."
+        )
+    if isinstance(config, TrainConfig) and not (
+        config.ldm_weight or config.memorization_weight or config.uses_denoising
+    ):
+        raise ConfigError("All loss weights are 0, so nothing would be learned. Raise one of them.")
+
+
+def _validate_value(option: Option, value: Any) -> None:
+    where = f"`{option.name}`"
+    if value is None and option.optional:
+        return
+    accepted = (int, float) if option.kind is float else (option.kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and option.kind is not bool):
+        raise ConfigError(f"{where} must be of type {option.kind.__name__} but got {value!r}.")
+    if option.choices and value not in option.choices:
+        raise ConfigError(unknown_name(f"value for {where}", str(value), option.choices))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{where} must be a finite number but got {value}.")
+    if option.name.endswith("_weight") and value < 0:
+        raise ConfigError(
+            f"{where} must not be negative but got {value}: a negative weight turns a loss round "
+            "and would train the model towards the pictures it should avoid. Use 0 to switch it "
+            "off."
+        )
+    low, high = option.minimum, option.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ConfigError(f"{where} must be between {low} and {high} but got {value}.")

@@ -1,0 +1,139 @@
+"""What a run reports while it goes on, read by command line, log file, canvas and tests alike.
+
+Events are plain values: no tensors, no absolute paths of the machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "CheckpointEvent",
+    "Event",
+    "FinishedEvent",
+    "PhaseEvent",
+    "SettingsEvent",
+    "StepEvent",
+    "StopRequested",
+    "StoppedEvent",
+    "ValidationEvent",
+    "WarningEvent",
+    "stop_check",
+    "to_json",
+]
+
+
+@dataclass(frozen=True)
+class PhaseEvent:
+    """Work before or after the loop: `done` of `total` items of `phase` are ready."""
+
+    phase: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class SettingsEvent:
+    """What was decided for this run before its first step."""
+
+    run_id: str
+    device: str
+    precision: str
+    memory: Mapping[str, Any]
+    start_step: int
+    steps: int
+    trained_parameters: int
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """One optimizer step.
+
+    `losses` holds the unweighted mean of each term over the pictures that had it; a term that no
+    picture had is missing. `seconds` is the step's wall time; `memory_bytes` the device's peak so
+    far, or the process's on CPU.
+    """
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    total_loss: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class ValidationEvent:
+    """L_LDM over the held-out rows after `step` steps."""
+
+    step: int
+    loss: float
+    pictures: int
+
+
+@dataclass(frozen=True)
+class CheckpointEvent:
+    """A resumable checkpoint of the first `step` steps lies on disk."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class WarningEvent:
+    """Something a person should know that does not stop the run."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class StoppedEvent:
+    """The run was asked to stop; the first `step` steps are saved."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True)
+class FinishedEvent:
+    """The LoRA file is written. `already_done` when nothing had to be trained."""
+
+    step: int
+    name: str
+    already_done: bool = False
+
+
+Event = (
+    PhaseEvent
+    | SettingsEvent
+    | StepEvent
+    | ValidationEvent
+    | CheckpointEvent
+    | WarningEvent
+    | StoppedEvent
+    | FinishedEvent
+)
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """Return an event as plain values, its kind under `event` (say "step" for a StepEvent)."""
+    kind = type(event).__name__.removesuffix("Event").lower()
+    return {"event": kind, **dataclasses.asdict(event)}
+
+
+class StopRequested(Exception):
+    """Raised inside a run when its caller wants it to stop; never reaches a caller of a run."""
+
+
+def stop_check(should_stop: Callable[[], bool]) -> Callable[[], None]:
+    """Return a callable that raises StopRequested once `should_stop()` is true."""
+
+    def check() -> None:
+        if should_stop():
+            raise StopRequested
+
+    return check

@@ -1,0 +1,156 @@
+"""Pictures for prompts x seeds, with and without a LoRA, and the sheet that shows them."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from .config import GenerateConfig
+from .draws import normal
+from .lora_files import Lora, applied_lora
+from .models import BaseModel, on_device
+from .predictor import NoisePredictor
+from .sampling import denoise, strided_timesteps
+
+__all__ = ["GeneratedPicture", "contact_sheet", "generate", "to_picture"]
+
+
+@dataclass(frozen=True)
+class GeneratedPicture:
+    """One drawn picture: (3, side, side) in [0, 1], and what it was drawn for."""
+
+    prompt: str
+    seed: int
+    with_lora: bool
+    image: Tensor
+
+
+def generate(
+    base: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    config: GenerateConfig,
+    *,
+    lora: Lora | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    check_stop: Callable[[], None] = lambda: None,
+) -> Iterator[GeneratedPicture]:
+    """Draw every prompt with every seed by DDIM, first without the LoRA, then with it.
+
+    A seed means the same starting noise everywhere, so pictures differ by prompt and LoRA alone.
+
+    Args:
+        base: unchanged afterwards, bit for bit; its networks visit `device`.
+        prompts: one or more.
+        seeds: one or more.
+        config: steps, guidance, resolution, LoRA strength.
+        lora: applied to the UNet for the second half, or None.
+        device: where to compute.
+        dtype: of the networks.
+        check_stop: called before each DDIM step; raises to stop.
+    """
+    with on_device(base.captions, device):
+        embeds = base.captions.encode([*prompts, config.negative_prompt]).prompt_embeds.to(device)
+    predictor = NoisePredictor(
+        base.unet,
+        base.schedule,
+        device=device,
+        dtype=dtype,
+        guidance_scale=config.guidance_scale,
+        batched_guidance=True,
+    )
+    with on_device(base.unet, device), on_device(base.vae, device):
+        for with_lora in (False, True) if lora is not None else (False,):
+            applied: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+            if with_lora and lora is not None:
+                applied = applied_lora(base.unet, lora, config.lora_strength)
+            with applied:
+                for index, prompt in enumerate(prompts):
+                    for seed in seeds:
+                        latents = _draw(
+                            predictor, base, config, embeds[index], embeds[-1], seed, check_stop
+                        )
+                        image = _decode(base, latents, dtype)
+                        yield GeneratedPicture(prompt, seed, with_lora, image)
+
+
+def _draw(
+    predictor: NoisePredictor,
+    base: BaseModel,
+    config: GenerateConfig,
+    prompt_embeds: Tensor,
+    uncond_prompt_embeds: Tensor,
+    seed: int,
+    check_stop: Callable[[], None],
+) -> Tensor:
+    """(tokens, channels) embeddings -> (1, channels, height, width) z_0, in VAE-scaled units."""
+    side = config.resolution // base.vae_scale_factor
+    shape = (1, int(base.unet.config.in_channels), side, side)
+    noise = normal(shape, predictor.wide, seed, "picture").to(prompt_embeds.device)
+    alphas_cumprod = predictor.alphas_cumprod
+    start = torch.tensor([len(alphas_cumprod) - 1], device=noise.device)
+    grid, num_steps = strided_timesteps(start, config.inference_steps)
+    chain = denoise(
+        lambda latents, timesteps: predictor.guided_noise(
+            latents, timesteps, prompt_embeds[None], uncond_prompt_embeds
+        ),
+        noise,
+        grid,
+        num_steps,
+        alphas_cumprod,
+        recorded_step=torch.zeros_like(num_steps),
+        on_step=check_stop,
+    )
+    return chain.x0_latents
+
+
+@torch.no_grad()
+def _decode(base: BaseModel, latents: Tensor, dtype: torch.dtype) -> Tensor:
+    decoded: Tensor = base.vae.decode((latents / base.scaling_factor).to(dtype)).sample[0]
+    return (decoded.float() / 2 + 0.5).clamp(0, 1).cpu()
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """Return a PIL picture of a (3, height, width) tensor in [0, 1]."""
+    pixels = (image.permute(1, 2, 0) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.numpy())
+
+
+def contact_sheet(pictures: Sequence[GeneratedPicture]) -> Image.Image:
+    """Return one picture: per prompt its seeds side by side, the LoRA's below the base's.
+
+    Args:
+        pictures: as `generate` yields them, at least one.
+    """
+    side = pictures[0].image.shape[-1]
+    prompts = list(dict.fromkeys(picture.prompt for picture in pictures))
+    seeds = list(dict.fromkeys(picture.seed for picture in pictures))
+    halves = sorted({picture.with_lora for picture in pictures})
+    font = ImageFont.load_default(max(12, side // 16))
+    line = int(font.getbbox("Ag")[3]) + 4
+    gap, label = 8, 3 * line
+    block = label + len(halves) * (side + gap)
+    width = max(len(seeds) * (side + gap) + gap, 320)
+    sheet = Image.new("RGB", (width, gap + len(prompts) * block), "white")
+    draw = ImageDraw.Draw(sheet)
+    rows_said = "above without the LoRA, below with it" if len(halves) == 2 else "without a LoRA"
+    letters = max(10, int(width / font.getlength("n")))
+    for index, prompt in enumerate(prompts):
+        top = gap + index * block
+        seeds_said = f"seeds {', '.join(map(str, seeds))}; {rows_said}"
+        lines = [*textwrap.wrap(prompt, letters)[:2], seeds_said]
+        draw.multiline_text((gap, top), "\n".join(lines), fill="black", font=font)
+    for picture in pictures:
+        left = gap + seeds.index(picture.seed) * (side + gap)
+        top = gap + prompts.index(picture.prompt) * block + label
+        top += halves.index(picture.with_lora) * (side + gap)
+        sheet.paste(to_picture(picture.image), (left, top))
+    return sheet

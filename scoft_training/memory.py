@@ -1,0 +1,113 @@
+"""Trades of memory against time, decided once before the first step and kept for the whole run.
+
+A recomputed forward must equal the first, so nothing here changes while a run goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .config import MemoryConfig
+from .errors import NotEnoughMemoryError
+
+__all__ = ["apply_memory", "decide_memory", "free_memory", "out_of_memory", "peak_memory"]
+
+_GIB = 2**30
+# Rough needs of Stable Diffusion 1.x for one 512 x 512 picture in a 16-bit format; they grow with
+# the number of pixels. Erring upwards costs time, erring downwards the run.
+_UNET_ACTIVATIONS = 6 * _GIB
+_DECODER_ACTIVATIONS = 8 * _GIB
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Return the free bytes of a GPU, or None where memory is not the bottleneck (CPU)."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.mem_get_info(device)[0]
+
+
+def decide_memory(
+    config: MemoryConfig, *, free_bytes: int | None, resolution: int, batch_size: int
+) -> MemoryConfig:
+    """Replace every `auto` by a decision.
+
+    Args:
+        config: what was asked for.
+        free_bytes: free memory of the device, or None to choose the fastest everywhere.
+        resolution: side of the training pictures, in pixels.
+        batch_size: pictures per micro-batch.
+
+    Returns:
+        A config without `auto` and with a decode_batch_size above 0.
+    """
+    pictures = (resolution / 512) ** 2 * batch_size
+
+    def short_of(need: float) -> bool:
+        return free_bytes is not None and free_bytes < need
+
+    def switch(asked: str, automatic: bool) -> str:
+        return ("on" if automatic else "off") if asked == "auto" else asked
+
+    return MemoryConfig(
+        gradient_checkpointing=switch(
+            config.gradient_checkpointing, short_of(_UNET_ACTIVATIONS * pictures)
+        ),
+        decoder_checkpointing=switch(
+            config.decoder_checkpointing, short_of(_DECODER_ACTIVATIONS * pictures / batch_size)
+        ),
+        decode_batch_size=config.decode_batch_size
+        or (1 if short_of(_DECODER_ACTIVATIONS * pictures) else batch_size),
+        batched_guidance=switch(
+            config.batched_guidance, not short_of(_UNET_ACTIVATIONS * pictures / 2)
+        ),
+    )
+
+
+def apply_memory(memory: MemoryConfig, unet: Any, vae: Any) -> None:
+    """Switch checkpointing on the networks as decided."""
+    for network, choice in (
+        (unet, memory.gradient_checkpointing),
+        (vae, memory.decoder_checkpointing),
+    ):
+        if choice == "on":
+            network.enable_gradient_checkpointing()
+            # diffusers recomputes in training mode only; these networks have no dropout.
+            network.train()
+        else:
+            network.disable_gradient_checkpointing()
+            network.eval()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the device's peak allocation in bytes, or this process's resident memory on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def out_of_memory(
+    device: torch.device, memory: MemoryConfig, batch_size: int
+) -> NotEnoughMemoryError:
+    """Return the error that says what to lower, in order of effect."""
+    advice = []
+    if memory.gradient_checkpointing == "off":
+        advice.append("set `gradient_checkpointing` on")
+    if batch_size > 1:
+        advice.append(
+            "lower `batch_size` and raise `gradient_accumulation_steps` by the same factor"
+        )
+    if memory.decode_batch_size > 1:
+        advice.append("set `decode_batch_size` 1")
+    if memory.decoder_checkpointing == "off":
+        advice.append("set `decoder_checkpointing` on")
+    if memory.batched_guidance == "on":
+        advice.append("set `batched_guidance` off")
+    advice.append("lower `resolution`")
+    return NotEnoughMemoryError(
+        f"The memory of {device} does not suffice for this run. In order of effect: "
+        f"{'; '.join(advice)}. What was saved so far is kept."
+    )

@@ -1,0 +1,392 @@
+"""The base model: UNet, VAE, caption encoder and noise schedule; where they come from.
+
+Loading, number format, device and the attached LoRA are this room's matter. What is done with the
+networks is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .draws import generator
+from .errors import ConfigError, ModelFileError, unknown_name
+from .files import digest_json, digest_tensors
+
+__all__ = [
+    "LORA_TARGETS",
+    "BaseModel",
+    "CaptionEncoder",
+    "EncodedCaptions",
+    "NoiseSchedule",
+    "attach_lora",
+    "detach_lora",
+    "load_base",
+    "lora_parameters",
+    "on_device",
+    "register_base",
+    "resolve_device",
+    "resolve_precision",
+]
+
+logger = logging.getLogger(__name__)
+
+LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
+"""The attention projections that get a LoRA (SCoFT, section 4.1, and the authors' code)."""
+
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_DTYPES = {
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp64": torch.float64,
+}
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The forward process of the base model.
+
+    Attributes:
+        alphas_cumprod: (num_train_timesteps,) abar_t, falling, in [0, 1], float64.
+        prediction_type: "epsilon" or "v_prediction".
+    """
+
+    alphas_cumprod: Tensor
+    prediction_type: str
+
+    def add_noise(self, latents: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Return z_t = sqrt(abar_t) z_0 + sqrt(1 - abar_t) eps for t of shape (batch,)."""
+        signal = self.alphas_cumprod.to(latents)[timesteps].view(-1, 1, 1, 1)
+        return signal.sqrt() * latents + (1 - signal).sqrt() * noise
+
+
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """Captions as the UNet reads them.
+
+    Attributes:
+        prompt_embeds: (captions, tokens, channels), on CPU.
+        cut: indices of the captions that were longer than one chunk of tokens.
+    """
+
+    prompt_embeds: Tensor
+    cut: tuple[int, ...]
+
+
+class CaptionEncoder(Protocol):
+    """Turns captions into prompt embeddings; both doors bring one."""
+
+    digest: str
+
+    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
+        """Encode captions; only the first chunk of tokens (77 for CLIP) of each counts."""
+        ...
+
+    def to(self, device: torch.device) -> object:
+        """Move the network; encoding happens where it is."""
+        ...
+
+
+class ClipCaptionEncoder:
+    """CLIP's text transformer with its tokenizer: the last hidden state, as in SD 1.x and 2.x."""
+
+    def __init__(self, text_encoder: torch.nn.Module, tokenizer: Any) -> None:
+        self._text_encoder = text_encoder
+        self._tokenizer = tokenizer
+        vocabulary = digest_json(tokenizer.get_vocab())
+        self.digest = digest_json([digest_tensors(text_encoder.state_dict()), vocabulary])
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
+        """Return (captions, model_max_length, channels) embeddings and which captions were cut."""
+        limit = self._tokenizer.model_max_length
+        lengths = [len(ids) for ids in self._tokenizer(list(captions), verbose=False).input_ids]
+        tokens = self._tokenizer(
+            list(captions),
+            padding="max_length",
+            max_length=limit,
+            truncation=True,
+            return_tensors="pt",
+        )
+        device = next(self._text_encoder.parameters()).device
+        embeds = self._text_encoder(tokens.input_ids.to(device))[0]
+        cut = tuple(index for index, length in enumerate(lengths) if length > limit)
+        return EncodedCaptions(embeds.cpu(), cut)
+
+    def to(self, device: torch.device) -> object:
+        """Move the text transformer."""
+        return self._text_encoder.to(device)
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A text-to-image model, frozen.
+
+    Attributes:
+        name: shown to people and written into the LoRA file; never a path.
+        family: "sd1" or "sd2".
+        unet: diffusers' UNet2DConditionModel.
+        vae: diffusers' AutoencoderKL.
+        captions: the caption encoder.
+        schedule: the noise schedule.
+        digest: of all weights and of the schedule; enters the run id.
+    """
+
+    name: str
+    family: str
+    unet: Any
+    vae: Any
+    captions: CaptionEncoder
+    schedule: NoiseSchedule
+    digest: str
+
+    @property
+    def scaling_factor(self) -> float:
+        """What a VAE latent is multiplied by before the UNet sees it."""
+        return float(self.vae.config.scaling_factor)
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent place."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+
+BaseLoader = Callable[[torch.dtype], BaseModel]
+_BASES: dict[str, BaseLoader] = {}
+
+
+def register_base(name: str, loader: BaseLoader) -> None:
+    """Make `load_base(name)` call `loader(dtype)`; a later registration replaces an earlier one."""
+    _BASES[name] = loader
+
+
+def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = True) -> BaseModel:
+    """Load a base model onto the CPU, frozen.
+
+    Args:
+        source: a registered name, a folder in diffusers' layout, or a hub id such as `owner/name`.
+        dtype: of every weight.
+        allow_download: whether a hub id that is not in the local cache may be fetched.
+
+    Raises:
+        ModelFileError: nothing is there, a part is missing, or the family is not supported.
+    """
+    if str(source) in _BASES:
+        return _BASES[str(source)](dtype)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _load_folder(folder, folder.resolve().name, dtype)
+    if folder.is_file():
+        raise ModelFileError(
+            f"{folder}: this is a file, but a base model is read from a folder in diffusers' "
+            "layout. Convert the checkpoint with diffusers (from_single_file, then "
+            "save_pretrained) and name the folder."
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        return _load_folder(
+            _hub_snapshot(str(source), allow_download), str(source).split("/")[1], dtype
+        )
+    known = f" {unknown_name('base model', str(source), _BASES)}" if _BASES else ""
+    raise ModelFileError(
+        f"{source}: no such folder. Name a folder in diffusers' layout (with "
+        f"{', '.join(f'{part}/' for part in _PARTS)}) or a hub id such as owner/name.{known}"
+    )
+
+
+def _hub_snapshot(repository: str, allow_download: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    # Only what is read, and only safetensors: no pickle is ever fetched.
+    patterns = [f"{part}/{name}" for part in _PARTS for name in ("*.json", "*.txt")]
+    patterns += ["model_index.json", "*/diffusion_pytorch_model.safetensors"]
+    patterns += ["text_encoder/model.safetensors"]
+    try:
+        if allow_download:
+            logger.info("Fetching %s from the hub if it is not cached (some 5 GB)", repository)
+        return Path(
+            snapshot_download(
+                repository, allow_patterns=patterns, local_files_only=not allow_download
+            )
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        reason = (
+            "could not be fetched" if allow_download else "is not cached, and downloads are off"
+        )
+        raise ModelFileError(
+            f"Base model {repository}: no folder of that name, and the hub repository {reason} "
+            f"({type(error).__name__}). Fetch https://huggingface.co/{repository} into a folder "
+            "and name that folder."
+        ) from error
+
+
+def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
+    for part in _PARTS:
+        if not (folder / part).is_dir():
+            raise ModelFileError(
+                f"{folder / part}: missing. A base model in diffusers' layout needs the folders "
+                f"{', '.join(_PARTS)}; put the missing one there or name another folder."
+            )
+    if (folder / "text_encoder_2").is_dir():
+        raise ModelFileError(
+            f"{folder}: this is an SDXL model (it has text_encoder_2); this version trains Stable "
+            "Diffusion 1.x and 2.x. Choose such a base model."
+        )
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    unet = _load_part(UNet2DConditionModel, folder / "unet", dtype)
+    vae = _load_part(AutoencoderKL, folder / "vae", dtype)
+    text_encoder = _load_part(CLIPTextModel, folder / "text_encoder", dtype)
+    with _translated(folder / "tokenizer"):
+        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    with _translated(folder / "scheduler"):
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+    if unet.config.in_channels != vae.config.latent_channels:
+        raise ModelFileError(
+            f"{folder / 'unet'}: the UNet takes {unet.config.in_channels} channels where the VAE "
+            f"makes {vae.config.latent_channels}, as inpainting models do; only plain "
+            "text-to-image models can be trained. Choose another base model."
+        )
+    if scheduler.config.prediction_type not in ("epsilon", "v_prediction"):
+        raise ModelFileError(
+            f"{folder / 'scheduler'}: prediction type {scheduler.config.prediction_type!r} is not "
+            "supported, only epsilon and v_prediction. Choose another base model."
+        )
+    captions = ClipCaptionEncoder(text_encoder, tokenizer)
+    schedule = NoiseSchedule(scheduler.alphas_cumprod.double(), scheduler.config.prediction_type)
+    digest = digest_json(
+        [
+            digest_tensors(unet.state_dict()),
+            digest_tensors(vae.state_dict()),
+            captions.digest,
+            digest_tensors({"alphas_cumprod": schedule.alphas_cumprod}),
+            schedule.prediction_type,
+            float(vae.config.scaling_factor),
+        ]
+    )
+    family = "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
+    return BaseModel(name, family, unet, vae, captions, schedule, digest)
+
+
+def _load_part(part_class: Any, folder: Path, dtype: torch.dtype) -> Any:
+    keyword = "dtype" if part_class.__module__.startswith("transformers") else "torch_dtype"
+    with _translated(folder), torch.random.fork_rng(devices=[]):
+        part = part_class.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, **{keyword: dtype}
+        )
+    return part.requires_grad_(False).eval()
+
+
+@contextlib.contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    """Turn a library's exception about a missing or broken file into one sentence."""
+    try:
+        yield
+    # Loaders of three libraries raise OSError, ValueError, KeyError, SafetensorError and others.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelFileError(
+            f"{folder}: could not be loaded ({reason}). It must hold a config and safetensors "
+            "weights as diffusers' save_pretrained writes them; put them there."
+        ) from error
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device of a name: auto (a GPU if there is one), cpu, cuda, cuda:1, mps ...
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"Device {device!r} cannot be used here ({str(error).splitlines()[0]}). Use auto or "
+            "cpu."
+        ) from error
+    return chosen
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of the frozen networks on `device`.
+
+    Raises:
+        ConfigError: the device has no such arithmetic.
+    """
+    if precision == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if precision == "fp64" and device.type != "cpu":
+        raise ConfigError("`precision` fp64 is for the CPU only; use bf16, fp16 or fp32 here.")
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError("`precision` fp16 needs a GPU; use fp32 or bf16 on the CPU.")
+    return _DTYPES[precision]
+
+
+@contextlib.contextmanager
+def on_device(network: Any, device: torch.device) -> Iterator[None]:
+    """Keep a network on `device` for the length of a block, then send it back to the CPU."""
+    network.to(device)
+    try:
+        yield
+    finally:
+        network.to(torch.device("cpu"))
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def attach_lora(unet: Any, *, rank: int, alpha: float, seed: int, dtype: torch.dtype) -> None:
+    """Add a fresh LoRA to the UNet's attention projections; it changes nothing until trained.
+
+    Down-projections are drawn as in Hu et al. 2021 (Kaiming uniform) from the seed and the layer's
+    name alone, up-projections are zero; nothing reads global random state.
+
+    Args:
+        unet: diffusers UNet without an adapter; its own weights are frozen.
+        rank: rank of every layer.
+        alpha: the update is scaled by alpha / rank.
+        seed: the run's seed.
+        dtype: of the LoRA weights, float32 or float64.
+    """
+    from peft import LoraConfig
+
+    unet.requires_grad_(False)
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(LORA_TARGETS))
+    with torch.random.fork_rng(devices=[]):
+        unet.add_adapter(config)
+    for name, parameter in lora_parameters(unet).items():
+        parameter.data = parameter.data.to(dtype)
+        if ".lora_A." in name:
+            down = torch.empty(parameter.shape, dtype=torch.float64)
+            draw = generator(seed, "lora", name)
+            torch.nn.init.kaiming_uniform_(down, a=math.sqrt(5), generator=draw)
+            parameter.data.copy_(down)
+
+
+def detach_lora(unet: Any) -> None:
+    """Take the LoRA off again; the UNet is then what it was before `attach_lora`."""
+    if getattr(unet, "peft_config", None):
+        unet.unload_lora()
+
+
+def lora_parameters(unet: Any) -> dict[str, torch.nn.Parameter]:
+    """Return the trainable LoRA weights by name, in order of the names."""
+    found = {name: parameter for name, parameter in unet.named_parameters() if ".lora_" in name}
+    return dict(sorted(found.items()))

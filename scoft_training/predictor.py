@@ -1,0 +1,92 @@
+"""The UNet as the equations see it: eps_theta and guided eps~, in float32 or wider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .models import NoiseSchedule
+from .sampling import classifier_free_guidance, noise_from_prediction
+
+__all__ = ["NoisePredictor"]
+
+
+class NoisePredictor:
+    """Predictions of one UNet, whatever number format it computes in.
+
+    Args:
+        unet: diffusers' UNet2DConditionModel on `device`.
+        schedule: gives abar_t and the prediction type.
+        device: of the UNet and of everything passed in.
+        dtype: of the UNet's weights.
+        guidance_scale: w; 1 makes no unconditional prediction.
+        batched_guidance: both predictions of guidance in one call.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        schedule: NoiseSchedule,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        guidance_scale: float,
+        batched_guidance: bool,
+    ) -> None:
+        self._unet = unet
+        self._dtype = dtype
+        self._guidance_scale = guidance_scale
+        self._batched_guidance = batched_guidance
+        self.prediction_type = schedule.prediction_type
+        self.wide = torch.promote_types(dtype, torch.float32)
+        self.alphas_cumprod = schedule.alphas_cumprod.to(device, self.wide)
+
+    def predict(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+        """Return the network's own prediction, noise or velocity.
+
+        Args:
+            latents: (batch, channels, height, width) z_t, in VAE-scaled units.
+            timesteps: (batch,).
+            prompt_embeds: (batch, tokens, channels).
+        """
+        prediction: Tensor = self._unet(
+            latents.to(self._dtype),
+            timesteps,
+            encoder_hidden_states=prompt_embeds.to(self._dtype),
+            return_dict=False,
+        )[0]
+        return prediction.to(self.wide)
+
+    def as_noise(self, prediction: Tensor, latents: Tensor, timesteps: Tensor) -> Tensor:
+        """Return the noise that a prediction at (latents, timesteps) means."""
+        signal = self.alphas_cumprod[timesteps]
+        return noise_from_prediction(prediction, latents, signal, self.prediction_type)
+
+    def guided_noise(
+        self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor, uncond: Tensor
+    ) -> Tensor:
+        """Return eps~ = eps(null) + w (eps(c) - eps(null)).
+
+        Args:
+            latents: (batch, channels, height, width).
+            timesteps: (batch,).
+            prompt_embeds: (batch, tokens, channels).
+            uncond: (tokens, channels) of the empty caption, or (batch, tokens, channels).
+        """
+        if self._guidance_scale == 1:
+            prediction = self.predict(latents, timesteps, prompt_embeds)
+            return self.as_noise(prediction, latents, timesteps)
+        uncond = uncond.expand_as(prompt_embeds)
+        if self._batched_guidance:
+            uncond_pred, cond_pred = self.predict(
+                torch.cat([latents, latents]),
+                torch.cat([timesteps, timesteps]),
+                torch.cat([uncond, prompt_embeds]),
+            ).chunk(2)
+        else:
+            uncond_pred = self.predict(latents, timesteps, uncond)
+            cond_pred = self.predict(latents, timesteps, prompt_embeds)
+        prediction = classifier_free_guidance(uncond_pred, cond_pred, self._guidance_scale)
+        return self.as_noise(prediction, latents, timesteps)

@@ -1,0 +1,134 @@
+"""Events as a person or a program reads them on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Protocol
+
+from .events import (
+    CheckpointEvent,
+    Event,
+    FinishedEvent,
+    PhaseEvent,
+    SettingsEvent,
+    StepEvent,
+    StoppedEvent,
+    ValidationEvent,
+    WarningEvent,
+    to_json,
+)
+
+__all__ = ["JsonPrinter", "Printer", "TextPrinter"]
+
+
+class Printer(Protocol):
+    """Shows events as they come."""
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        ...
+
+    def close(self) -> None:
+        """Leave the terminal tidy."""
+        ...
+
+
+class JsonPrinter:
+    """One JSON object a line on standard output, for programs."""
+
+    def show(self, event: Event) -> None:
+        """Print the event and flush, so that a reader sees it at once."""
+        sys.stdout.write(json.dumps(to_json(event), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class TextPrinter:
+    """Progress bars with the time left; plain lines where standard error is no terminal."""
+
+    def __init__(self) -> None:
+        from tqdm import tqdm
+
+        self._tqdm = tqdm
+        self._bar: tqdm | None = None
+        self._label = ""
+        self._terminal = sys.stderr.isatty()
+        self._seconds = 0.0
+
+    def show(self, event: Event) -> None:
+        """Move the bar, or print a line above it."""
+        if isinstance(event, PhaseEvent):
+            self._advance(event.phase, event.done, event.total, "")
+        elif isinstance(event, StepEvent):
+            self._show_step(event)
+        else:
+            self.close()
+            _say(_sentence(event))
+
+    def close(self) -> None:
+        """End the bar that is open."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+        self._label = ""
+
+    def _show_step(self, event: StepEvent) -> None:
+        self._seconds += event.seconds
+        parts = [f"{name} {value:.4f}" for name, value in event.losses.items()]
+        parts.append(f"lr {event.learning_rate:.2e}")
+        parts.append(f"{event.memory_bytes / 2**30:.1f} GiB")
+        tenth = max(1, event.steps // 10)
+        perceptual = "perceptual" in event.losses or "lpips" in event.losses
+        if self._terminal:
+            self._advance("train", event.step, event.steps, ", ".join(parts))
+        elif event.step % tenth == 0 or event.step in (1, event.steps) or perceptual:
+            losses = ", ".join(parts)
+            line = f"step {event.step}/{event.steps}: {losses}, {event.seconds:.2f} s"
+            _say(line)
+        if event.step == event.steps:
+            self.close()
+            _say(f"{self._seconds:.1f} s in the training steps of this process")
+
+    def _advance(self, label: str, done: int, total: int, note: str) -> None:
+        if not self._terminal:
+            if done == total:
+                _say(f"{label}: {done}/{total}")
+            return
+        if self._bar is None or self._label != label:
+            self.close()
+            self._bar = self._tqdm(total=total, initial=done, desc=label, dynamic_ncols=True)
+            self._label = label
+        self._bar.update(done - self._bar.n)
+        self._bar.set_postfix_str(note, refresh=False)
+        if done == total:
+            self.close()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _sentence(event: Event) -> str:
+    if isinstance(event, SettingsEvent):
+        begun = f", going on after step {event.start_step}" if event.start_step else ""
+        memory = ", ".join(f"{name} {value}" for name, value in event.memory.items())
+        return (
+            f"run {event.run_id} on {event.device} in {event.precision}{begun}; "
+            f"{event.trained_parameters:,} LoRA weights; {memory}"
+        )
+    if isinstance(event, ValidationEvent):
+        return f"step {event.step}: L_LDM {event.loss:.4f} on {event.pictures} held-out pictures"
+    if isinstance(event, CheckpointEvent):
+        return f"step {event.step}: checkpoint written"
+    if isinstance(event, WarningEvent):
+        return f"warning: {event.message}"
+    if isinstance(event, StoppedEvent):
+        return event.message
+    if isinstance(event, FinishedEvent):
+        done = "This run was finished before: " if event.already_done else "LoRA written: "
+        return done + event.name
+    return str(event)

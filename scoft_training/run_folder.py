@@ -1,0 +1,135 @@
+"""A run's own folder: config.json, events.jsonl, checkpoints/, lora.safetensors, and what may go where.
+
+Only the main process of a run writes; nothing that a user made is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .checkpoints import TrainingState, load_latest, save_checkpoint
+from .errors import OutputError, ResumeError
+from .events import CheckpointEvent, Event, to_json
+from .files import copy_file, file_sha256, write_json
+
+__all__ = ["RunFolder"]
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """The folder of one run id.
+
+    Args:
+        path: made if missing.
+        run_id: the run's.
+        output: where a copy of the LoRA is to go, or None.
+        writes: whether this process is the one that writes.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+
+    def __init__(self, path: Path, run_id: str, output: Path | None, *, writes: bool) -> None:
+        self._path = path
+        self._run_id = run_id
+        self._output = output
+        self._writes = writes
+        self.lora_path = path / "lora.safetensors"
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be made ({error}). Choose another work folder."
+            ) from error
+
+    @property
+    def result(self) -> str:
+        """Where a person finds the finished LoRA."""
+        return str(self._output or self.lora_path)
+
+    def log(self, events: Iterable[Event]) -> None:
+        """Append events to events.jsonl, each as one line.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        if not self._writes:
+            return
+        try:
+            with (self._path / "events.jsonl").open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(to_json(event)) + "\n" for event in events)
+        except OSError as error:
+            raise OutputError(
+                f"{self._path}: the log cannot be written ({error}). Make room on the disk, then "
+                "start the same command again; it goes on from the last checkpoint."
+            ) from error
+
+    def require_free_output(self) -> None:
+        """Refuse an output that is there already, before any work is done for it."""
+        if self._output is None:
+            return
+        if self._output.suffix != ".safetensors":
+            raise OutputError(
+                f"{self._output}: the output must end in .safetensors. Choose such a name."
+            )
+        if self._output.exists():
+            raise OutputError(
+                f"{self._output}: exists already and is not this run's; nothing is overwritten. "
+                "Choose another output."
+            )
+
+    def hand_out(self) -> None:
+        """Copy the finished LoRA to the output, unless the same file is there already.
+
+        Raises:
+            OutputError: another file is there, or the copy cannot be written.
+        """
+        if self._output is None or not self._writes:
+            return
+        if self._output.exists() and file_sha256(self._output) == file_sha256(self.lora_path):
+            return
+        self.require_free_output()
+        copy_file(self.lora_path, self._output)
+
+    def write_config(self, values: Mapping[str, Any]) -> None:
+        """Write config.json: what the run does and how it was begun."""
+        if self._writes:
+            write_json(self._path / "config.json", values)
+
+    def require_same_choices(self, now: Mapping[str, Any], *, allow_other: bool) -> None:
+        """Compare what sums are made of with the run's beginning.
+
+        Args:
+            now: memory choices, processes and batch size of this start.
+            allow_other: go on all the same, inexactly.
+
+        Raises:
+            ResumeError: they differ and nobody agreed to it.
+        """
+        begun = json.loads((self._path / "config.json").read_text(encoding="utf-8"))
+        changed = [name for name in now if now[name] != begun[name]]
+        if not changed:
+            return
+        changes = "; ".join(f"{name} was {begun[name]}, now {now[name]}" for name in changed)
+        if not allow_other:
+            raise ResumeError(
+                f"Run {self._run_id} began with other choices than it would go on with now "
+                f"({changes}), and would no longer end with exactly the same weights. Set them as "
+                "they were, or allow it with --allow-inexact-resume."
+            )
+        logger.warning("Run %s goes on inexactly: %s", self._run_id, changes)
+
+    def load(self) -> TrainingState | None:
+        """Return the newest checkpoint, or None at the beginning of a run."""
+        return load_latest(self._path / "checkpoints", self._run_id)
+
+    def save(self, state: TrainingState, *, keep: int) -> CheckpointEvent:
+        """Write a checkpoint and keep the newest `keep`."""
+        if self._writes:
+            save_checkpoint(self._path / "checkpoints", self._run_id, state, keep=keep)
+        return CheckpointEvent(state.step)

@@ -1,0 +1,467 @@
+"""One run from start to file: dataset -> precompute -> trainer -> LoRA file, and how it goes on.
+
+Everything of a run lies in `<work folder>/runs/<run id>/`: config.json, events.jsonl, checkpoints/
+and, at the end, lora.safetensors. The run id is the digest of all that decides the weights, so the
+same request goes on with the same run, and another one never touches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+from .backbones import PerceptualBackbone, load_backbone
+from .config import MemoryConfig, TrainConfig, named_after_values, validate
+from .data import Dataset, count_by_category, dataset_digest, read_dataset
+from .errors import ConfigError, ModelFileError
+from .events import (
+    CheckpointEvent,
+    Event,
+    FinishedEvent,
+    PhaseEvent,
+    SettingsEvent,
+    StepEvent,
+    StoppedEvent,
+    StopRequested,
+    WarningEvent,
+    stop_check,
+)
+from .files import digest_json, digest_text
+from .lora_files import (
+    Lora,
+    TrainingRecord,
+    load_into_adapter,
+    lora_digest,
+    lora_from_adapter,
+    lora_metadata,
+    read_lora,
+    write_lora,
+)
+from .memory import apply_memory, decide_memory, free_memory
+from .models import (
+    BaseModel,
+    attach_lora,
+    detach_lora,
+    load_base,
+    on_device,
+    resolve_device,
+    resolve_precision,
+)
+from .objective import Objective
+from .precompute import TrainingSet, precompute
+from .run_folder import RunFolder
+from .trainer import Trainer, make_accelerator
+
+__all__ = ["RunRequest", "default_work_folder", "run_training"]
+
+_Networks = tuple[PerceptualBackbone | None, PerceptualBackbone | None]
+"""The backbone of L_P and L_C, and LPIPS."""
+
+_RUN_FORMAT = 1
+"""Raised whenever the same request would give other weights than before."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What is to be trained, on what, with what, and where the result goes.
+
+    Attributes:
+        dataset: root folder of the picture set; never written to.
+        base: a loaded model, or what `load_base` understands.
+        config: the training options.
+        memory: trades of memory against time.
+        device: a name that `resolve_device` understands.
+        work: the work folder; None puts it under ./scoft-work.
+        output: a copy of the LoRA file goes here; must not exist. None makes no copy.
+        init_lora: an existing LoRA of the same rank to begin from.
+        backbone_weights: file or folder of the perceptual backbone; None looks for it.
+        lpips_weights: likewise for LPIPS.
+        allow_download: whether missing weights may be fetched.
+        allow_inexact_resume: go on with other memory choices or processes than the run began with.
+    """
+
+    dataset: Path
+    base: BaseModel | str | Path
+    config: TrainConfig = TrainConfig()
+    memory: MemoryConfig = MemoryConfig()
+    device: str = "auto"
+    work: Path | None = None
+    output: Path | None = None
+    init_lora: Path | None = None
+    backbone_weights: Path | None = None
+    lpips_weights: Path | None = None
+    allow_download: bool = True
+    allow_inexact_resume: bool = False
+
+
+def default_work_folder(dataset: Path) -> Path:
+    """Return ./scoft-work/<dataset name>-<digest of its real path>; adding a picture keeps it."""
+    real = dataset.resolve()
+    return Path("scoft-work") / f"{real.name}-{digest_text(str(real))[:8]}"
+
+
+def run_training(
+    request: RunRequest, *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
+    """Carry out a run, or go on with it, yielding events; the last one says how it ended.
+
+    Args:
+        request: what to do.
+        should_stop: asked between and inside steps; true saves the state and ends the run.
+
+    Raises:
+        ScoftError: of any kind; what was saved before stays.
+    """
+    return _Run(request, should_stop).events()
+
+
+class _Run:
+    """The state of one `run_training`."""
+
+    def __init__(self, request: RunRequest, should_stop: Callable[[], bool]) -> None:
+        validate(request.config)
+        validate(request.memory)
+        self._request = request
+        self._config = named_after_values(request.config)
+        self._should_stop = should_stop
+        self._started = _now()
+        self._device = resolve_device(request.device)
+        self._dtype = resolve_precision(self._config.precision, self._device)
+        self._work = request.work or default_work_folder(request.dataset)
+        self._accelerator = make_accelerator(self._device)
+        self._last_losses: dict[str, float] = {}
+
+    def events(self) -> Iterator[Event]:
+        """The whole run, in order; what happens before the run id is known is not logged."""
+        dataset, held_out = self._read_datasets()
+        if dataset.warnings:
+            yield WarningEvent(
+                f"{len(dataset.warnings)} notes on the dataset; `scoft dataset check` lists them."
+            )
+        yield PhaseEvent("load models", 0, 1)
+        base = self._request.base
+        if not isinstance(base, BaseModel):
+            allow_download = self._request.allow_download
+            base = load_base(base, dtype=self._dtype, allow_download=allow_download)
+        self._require_latent_size(base)
+        networks = self._load_backbones()
+        try:
+            folder, run_id = self._prepare(dataset, base, networks)
+            yield PhaseEvent("load models", 1, 1)
+            for event in self._carry_out(folder, run_id, dataset, held_out, base, networks):
+                folder.log([event])
+                yield event
+        finally:
+            detach_lora(base.unet)
+
+    def _prepare(
+        self, dataset: Dataset, base: BaseModel, networks: _Networks
+    ) -> tuple[RunFolder, str]:
+        """Attach the LoRA and find the run that this request is."""
+        config = self._config
+        attach_lora(
+            base.unet,
+            rank=config.rank,
+            alpha=config.lora_alpha,
+            seed=config.seed,
+            dtype=torch.promote_types(self._dtype, torch.float32),
+        )
+        init_lora = self._load_init_lora(base)
+        run_id = digest_json(
+            {
+                "format": _RUN_FORMAT,
+                "config": {**config.identity(), "precision": str(self._dtype)},
+                "dataset": dataset_digest(dataset),
+                "base": base.digest,
+                "backbones": [network.digest if network else None for network in networks],
+                "init_lora": lora_digest(init_lora) if init_lora else None,
+            }
+        )[:16]
+        path = self._work / "runs" / run_id
+        writes = bool(self._accelerator.is_main_process)
+        return RunFolder(path, run_id, self._request.output, writes=writes), run_id
+
+    def _carry_out(
+        self,
+        folder: RunFolder,
+        run_id: str,
+        dataset: Dataset,
+        held_out: Dataset | None,
+        base: BaseModel,
+        networks: _Networks,
+    ) -> Iterator[Event]:
+        if folder.lora_path.is_file():
+            read_lora(folder.lora_path, base.unet)
+            folder.hand_out()
+            yield FinishedEvent(self._config.steps, folder.result, already_done=True)
+            return
+        folder.require_free_output()
+        try:
+            training_set, validation_set = yield from self._precompute(
+                dataset, held_out, base, networks
+            )
+        except StopRequested:
+            yield StoppedEvent(
+                0, "Stopped before the first step. The same command goes on from what is computed."
+            )
+            return
+        if training_set.cut_captions:
+            cut = training_set.cut_captions
+            yield WarningEvent(
+                f"{len(cut)} captions are longer than the text encoder's 77 tokens, and only their "
+                f"beginning counts: {'; '.join(cut)}. Shorten them."
+            )
+        live = [base.unet, *(network for network in networks if network is not None)]
+        if self._config.uses_denoising:
+            live += [base.vae.decoder, base.vae.post_quant_conv]
+        with contextlib.ExitStack() as stack:
+            for network in live:
+                stack.enter_context(on_device(network, self._device))
+            state = folder.load()
+            memory = self._memory_choices(folder, resuming=state is not None)
+            trainer = self._trainer(base, networks, memory, training_set, validation_set)
+            if state is not None:
+                trainer.load_state(state)
+            folder.write_config(
+                {
+                    "run_id": run_id,
+                    "scoft": __version__,
+                    "config": dataclasses.asdict(self._config),
+                    **self._split(memory),
+                }
+            )
+            yield SettingsEvent(
+                run_id=run_id,
+                device=str(self._device),
+                precision=str(self._dtype).removeprefix("torch."),
+                memory=dataclasses.asdict(memory),
+                start_step=trainer.step,
+                steps=self._config.steps,
+                trained_parameters=sum(value.numel() for value in trainer.parameters.values()),
+            )
+            try:
+                yield from self._steps(trainer, folder)
+            except StopRequested:
+                yield self._save(trainer, folder)
+                yield StoppedEvent(
+                    trainer.step,
+                    f"Stopped after step {trainer.step} of {self._config.steps}; everything is "
+                    "saved. The same command goes on from there.",
+                )
+                return
+            if self._accelerator.is_main_process:
+                record = lora_metadata(self._record(dataset, base, run_id))
+                write_lora(folder.lora_path, Lora(lora_from_adapter(base.unet).layers, record))
+                folder.hand_out()
+            self._accelerator.wait_for_everyone()
+            yield FinishedEvent(self._config.steps, folder.result)
+
+    def _trainer(
+        self,
+        base: BaseModel,
+        networks: _Networks,
+        memory: MemoryConfig,
+        training_set: TrainingSet,
+        validation_set: TrainingSet | None,
+    ) -> Trainer:
+        apply_memory(memory, base.unet, base.vae)
+        objective = Objective(
+            base,
+            self._config,
+            memory,
+            backbone=networks[0],
+            lpips=networks[1],
+            uncond_prompt_embeds=training_set.uncond_prompt_embeds,
+            distance_unit=training_set.distance_unit,
+            device=self._device,
+            dtype=self._dtype,
+        )
+        return Trainer(
+            base,
+            self._config,
+            memory,
+            objective,
+            training_set,
+            validation_set,
+            accelerator=self._accelerator,
+            device=self._device,
+            dtype=self._dtype,
+        )
+
+    def _steps(self, trainer: Trainer, folder: RunFolder) -> Iterator[Event]:
+        every = self._config.save_every
+        for event in trainer.run(self._should_stop):
+            yield event
+            if isinstance(event, StepEvent):
+                self._last_losses |= event.losses
+                if every and event.step % every == 0:
+                    yield self._save(trainer, folder)
+
+    def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
+        event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)
+        self._accelerator.wait_for_everyone()
+        return event
+
+    def _read_datasets(self) -> tuple[Dataset, Dataset | None]:
+        root, config = self._request.dataset, self._config
+        dataset = read_dataset(
+            root,
+            needs_generic_captions=config.uses_generic_captions,
+            needs_negatives=config.uses_negatives,
+            crop_mode=config.crop,
+        )
+        dataset.require_usable()
+        if not config.validate_every:
+            return dataset, None
+        if not (Path(root) / "test").is_dir():
+            raise ConfigError(
+                f"`validate_every` is {config.validate_every}, but {root} has no held-out rows: put "
+                "some into test/metadata.jsonl beside train/, or set it 0."
+            )
+        held_out = read_dataset(root, "test", crop_mode=config.crop)
+        held_out.require_usable()
+        return dataset, held_out
+
+    def _require_latent_size(self, base: BaseModel) -> None:
+        factor = base.vae_scale_factor * 2 ** (len(base.unet.config.block_out_channels) - 1)
+        resolution = self._config.resolution
+        if resolution % factor:
+            below = max(factor, resolution // factor * factor)
+            raise ConfigError(
+                f"`resolution` {resolution} does not fit {base.name}, whose UNet needs a multiple of "
+                f"{factor}. Use {below} or {below + factor}."
+            )
+
+    def _load_backbones(self) -> _Networks:
+        request, config = self._request, self._config
+        backbone = lpips = None
+        if config.uses_backbone:
+            backbone = load_backbone(
+                config.perceptual_backbone,
+                weights=request.backbone_weights,
+                device="cpu",
+                dtype=self._dtype,
+                allow_download=request.allow_download,
+            )
+        if config.lpips_weight:
+            lpips = load_backbone(
+                "lpips",
+                weights=request.lpips_weights,
+                device="cpu",
+                dtype=self._dtype,
+                allow_download=request.allow_download,
+            )
+        return backbone, lpips
+
+    def _load_init_lora(self, base: BaseModel) -> Lora | None:
+        if self._request.init_lora is None:
+            return None
+        if not self._request.init_lora.is_file():
+            raise ModelFileError(
+                f"{self._request.init_lora}: no such LoRA file. Name an existing .safetensors file."
+            )
+        lora = read_lora(self._request.init_lora, base.unet)
+        load_into_adapter(base.unet, lora)
+        return lora
+
+    def _precompute(
+        self,
+        dataset: Dataset,
+        held_out: Dataset | None,
+        base: BaseModel,
+        networks: _Networks,
+    ) -> Generator[PhaseEvent, None, tuple[TrainingSet, TrainingSet | None]]:
+        # The main process fills the cache, the others then read it.
+        if not self._accelerator.is_main_process:
+            self._accelerator.wait_for_everyone()
+
+        def computed(
+            rows: Any, backbone: PerceptualBackbone | None, lpips: PerceptualBackbone | None
+        ) -> Generator[PhaseEvent, None, TrainingSet]:
+            return precompute(
+                rows,
+                self._config,
+                base,
+                backbone=backbone,
+                lpips=lpips,
+                cache=self._work / "cache",
+                device=self._device,
+                dtype=self._dtype,
+                check_stop=stop_check(self._should_stop),
+            )
+
+        training_set = yield from computed(dataset.rows, *networks)
+        validation_set = None
+        if held_out is not None:
+            validation_set = yield from computed(held_out.rows, None, None)
+        if self._accelerator.is_main_process:
+            self._accelerator.wait_for_everyone()
+        return training_set, validation_set
+
+    def _memory_choices(self, folder: RunFolder, *, resuming: bool) -> MemoryConfig:
+        """Decide; a run that is gone on with must find the choices it began with."""
+        memory = decide_memory(
+            self._request.memory,
+            free_bytes=free_memory(self._device),
+            resolution=self._config.resolution,
+            batch_size=self._config.batch_size,
+        )
+        if resuming:
+            allow_other = self._request.allow_inexact_resume
+            folder.require_same_choices(self._split(memory), allow_other=allow_other)
+        return memory
+
+    def _split(self, memory: MemoryConfig) -> dict[str, Any]:
+        """What the weights depend on in their last bits only: the order of summation."""
+        return {
+            "memory": dataclasses.asdict(memory),
+            "processes": int(self._accelerator.num_processes),
+            "batch_size": self._config.batch_size,
+        }
+
+    def _record(self, dataset: Dataset, base: BaseModel, run_id: str) -> TrainingRecord:
+        config, card = self._config, dataset.card
+        rows = dataset.rows
+        title = self._request.output.stem if self._request.output else f"{dataset.name}-{run_id}"
+        return TrainingRecord(
+            config=dataclasses.asdict(config),
+            run_id=run_id,
+            dataset_digest=dataset_digest(dataset),
+            picture_sha256=tuple(row.sha256 for row in rows),
+            culture=card.culture or "",
+            suffix=card.suffix or "",
+            category_counts={
+                category: counts["total"] for category, counts in count_by_category(dataset).items()
+            },
+            final_losses=self._last_losses,
+            credits=tuple(
+                credit for credit in (*card.credits, *(row.credit for row in rows)) if credit
+            ),
+            licences=tuple(
+                licence for licence in (card.licence, *(row.licence for row in rows)) if licence
+            ),
+            base_name=base.name,
+            family=base.family,
+            prediction_type=base.schedule.prediction_type,
+            resolution=config.resolution,
+            steps=config.steps,
+            learning_rate=config.learning_rate,
+            rank=config.rank,
+            alpha=config.lora_alpha,
+            num_pictures=len(rows),
+            started=self._started,
+            finished=_now(),
+            title=title,
+        )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
