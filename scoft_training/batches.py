@@ -27,15 +27,14 @@ class PictureTarget:
     Attributes:
         picture_features: F(x), tensors of shape (1, ...); empty where no backbone is used.
         negative_features: F(x-), tensors of shape (negatives, ...).
-        lpips_features: LPIPS features of x, tensors of shape (1, ...); empty where unused.
         num_negatives: negatives of this picture.
-        pictures: (1 + negatives, 3, side, side) in [0, 1], x first; empty without augmentations.
+        pictures: (1 + negatives, 3, side, side) in [0, 1], x first, where augmentations need them;
+            x alone for LPIPS; else empty.
         augmentation_purpose: seeds the augmentations of this place at this step.
     """
 
     picture_features: Features
     negative_features: Features
-    lpips_features: Features
     num_negatives: int
     pictures: Tensor
     augmentation_purpose: tuple[str | int, ...]
@@ -145,7 +144,6 @@ def _target(
     return PictureTarget(
         picture_features=[part[flip][None].to(device) for part in example.picture_features],
         negative_features=[part[flip].to(device) for part in example.negative_features],
-        lpips_features=[part[flip][None].to(device) for part in example.lpips_features],
         num_negatives=example.num_negatives,
         pictures=pictures.flip(-1) if flip and len(pictures) else pictures,
         augmentation_purpose=("augmentation", *place),

@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PRESET",
         help="check for what this preset needs: m generic captions, mpc negatives too (default: m)",
     )
+    add_flags(check, TrainConfig, only=("resolution", "crop"))
     check.add_argument("--json", action="store_true", help="print JSON for programs")
     check.set_defaults(run=_check)
 
@@ -130,15 +131,16 @@ def _add_base(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .config import preset_values
     from .data import read_dataset, report, report_json
 
-    config = TrainConfig(**preset_values(arguments.preset))
+    config = config_from_flags(TrainConfig, arguments)
     dataset = read_dataset(
         arguments.dataset,
         arguments.split,
         needs_generic_captions=config.uses_generic_captions,
         needs_negatives=config.uses_negatives,
+        crop_mode=config.crop,
+        resolution=config.resolution,
     )
     if arguments.json:
         print(json.dumps(report_json(dataset), indent=2, ensure_ascii=False))
@@ -257,8 +259,9 @@ def _demo(arguments: argparse.Namespace) -> int:
         save_random_clip(clip)
         draw_demo_dataset(dataset)
         (folder / "ready").touch()
-    print("\n$ scoft dataset check", dataset, flush=True)
-    status = main(["dataset", "check", str(dataset), "--preset-needs", "mpc"])
+    words = ["dataset", "check", str(dataset), "--preset-needs", "mpc", "--resolution", "128"]
+    print("\n$ scoft", *words, flush=True)
+    status = main(words)
     if status:
         return status
     print(f"\n$ scoft train {dataset} --base {base} --steps 60 --resolution 128 ...", flush=True)

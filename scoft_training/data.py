@@ -1,7 +1,7 @@
 """A community's picture set in the authors' layout: read, checked as a whole, counted, loaded.
 
-Single lines are judged in `data_checks`, pictures opened and cut in `pictures`. The user's files
-are only read here, never written. Captions are `text` and `blip_text` in the file, and
+Single rows are read and judged in `data_rows`, pictures opened and cut in `pictures`. The user's
+files are only read here, never written. Captions are `text` and `blip_text` in the file, and
 `cultural_caption` and `generic_captions` from here on.
 """
 
@@ -15,33 +15,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .data_checks import (
-    CATEGORIES,
-    ERAS,
-    METADATA,
-    PREFIX_CATEGORIES,
-    DatasetCard,
-    DatasetRow,
-    Findings,
-    Problem,
-    RowReader,
-    place,
-    printable,
-    read_card,
-    read_text,
-)
+from .data_checks import METADATA, Findings, Problem, place, printable, read_text
+from .data_rows import CATEGORIES, ERAS, DatasetCard, DatasetRow, RowReader, read_card
 from .errors import DatasetError
 from .files import digest_json
 from .pictures import companion_crop, crop_and_resize, decide_crop, open_depth, open_picture
 
 __all__ = [
-    "CATEGORIES",
-    "ERAS",
-    "PREFIX_CATEGORIES",
     "Dataset",
-    "DatasetCard",
-    "DatasetRow",
-    "Problem",
     "RowPictures",
     "count_by_category",
     "dataset_digest",
@@ -121,6 +102,7 @@ def read_dataset(
     needs_negatives: bool = False,
     check_pictures: bool = True,
     crop_mode: str = "center",
+    resolution: int | None = None,
 ) -> Dataset:
     """Read and check one split; problems are collected, so that the user sees all of them at once.
 
@@ -129,9 +111,10 @@ def read_dataset(
         split: name of the split's folder.
         needs_generic_captions: L_M is on, so every row needs one.
         needs_negatives: L_C is on, so at least one row needs one.
-        check_pictures: decode every picture, which finds damaged ones and negatives of a wrong
-            shape. Without it files are only hashed.
+        check_pictures: decode every picture, which finds damaged ones, negatives of a wrong shape
+            and small pictures. Without it files are only hashed.
         crop_mode: how training will crop, which decides what shapes negatives may have.
+        resolution: the training resolution; pictures that it would enlarge get a warning.
 
     Returns:
         the dataset; a row with an error is among `problems` and not among `rows`.
@@ -151,6 +134,7 @@ def read_dataset(
         needs_generic_captions=needs_generic_captions,
         check_pictures=check_pictures,
         crop_mode=crop_mode,
+        resolution=resolution,
     )
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():

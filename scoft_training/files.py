@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import OutputError
+from .errors import OutputError, ScoftError
 
 __all__ = [
     "copy_file",
@@ -50,15 +51,18 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())
         os.replace(aside, path)
         _flush_folder(path.parent)
+    except ScoftError:
+        _discard(aside)
+        raise
     # safetensors reports a full disk with an exception of its own, so every kind is translated.
     except Exception as error:
-        aside.unlink(missing_ok=True)
+        _discard(aside)
         raise OutputError(
             f"{path}: could not be written ({error}). Nothing was replaced; make room on the disk "
             "or choose another folder, then start again."
         ) from error
     except BaseException:
-        aside.unlink(missing_ok=True)
+        _discard(aside)
         raise
 
 
@@ -114,6 +118,12 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _discard(aside: Path) -> None:
+    """Remove a temporary file; one that cannot be removed must not hide why the write failed."""
+    with contextlib.suppress(OSError):
+        aside.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

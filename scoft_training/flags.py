@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
 from .config import Option, options, preset_values, validate
@@ -14,9 +14,13 @@ __all__ = ["add_flags", "config_from_flags"]
 _Config = TypeVar("_Config")
 
 
-def add_flags(parser: argparse._ActionsContainer, config_class: type) -> None:
-    """Add one flag per option of `config_class`, with its help, range and default."""
+def add_flags(
+    parser: argparse._ActionsContainer, config_class: type, *, only: Container[str] | None = None
+) -> None:
+    """Add one flag per option of `config_class` (or those named), with help, range and default."""
     for option in options(config_class):
+        if only is not None and option.name not in only:
+            continue
         # Only what the user wrote enters the namespace, so that presets fill in the rest.
         keywords: dict[str, Any] = {"default": argparse.SUPPRESS, "help": _help(option)}
         if option.kind is bool:

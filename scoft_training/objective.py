@@ -263,10 +263,10 @@ class Objective:
                     )
                     found.setdefault("contrastive", []).append(contrastive)
         if self._lpips is not None:
+            with torch.no_grad():
+                pictures = torch.stack([target.pictures[0] for target in targets]).to(images)
+                wanted = self._lpips.features(pictures)
             features = self._lpips.features(images)
-            wanted = [
-                torch.cat(parts) for parts in zip(*(t.lpips_features for t in targets), strict=True)
-            ]
             found["lpips"] = [perceptual_loss(features, wanted, self._lpips.distance)]
         return {name: torch.cat(values) for name, values in found.items()}
 
@@ -278,9 +278,11 @@ class Objective:
         count = self._config.augmentations
         draw = generator(self._config.seed, *target.augmentation_purpose)
         augmentations = draw_augmentations(count, height, width, draw)
-        features = backbone.features(augment(image[None], augmentations))
+        size = backbone.image_size or 224
+        features = backbone.features(augment(image[None], augmentations, size=size))
         with torch.no_grad():
-            others = backbone.features(augment(target.pictures.to(image), augmentations))
+            views = augment(target.pictures.to(image), augmentations, size=size)
+            others = backbone.features(views)
         distances = [
             perceptual_loss(
                 features, [part[start : start + count] for part in others], backbone.distance

@@ -195,9 +195,7 @@ def crop_and_resize(image: Image.Image, crop: Crop, resolution: int) -> Tensor:
     Returns:
         (3, resolution, resolution) for RGB, (1, resolution, resolution) for F; float32 in [0, 1].
     """
-    left, top, right, bottom = crop.box(image.size)
-    # Fractions times a size may come out above it in the last bit, which Pillow refuses.
-    box = (left, top, min(right, image.width), min(bottom, image.height))
+    box = crop.box(image.size)
     square = image.resize((resolution, resolution), Image.Resampling.LANCZOS, box=box)
     values = np.array(square, dtype=np.float32).reshape(resolution, resolution, -1)
     if image.mode == "RGB":

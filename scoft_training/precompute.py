@@ -8,6 +8,7 @@ not depend on its neighbours, and a resumed run sees the same bits as an undistu
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from torch import Tensor
 
 from .backbones import PerceptualBackbone
 from .config import TrainConfig
-from .data import DatasetRow, RowPictures, load_row_pictures
+from .data import RowPictures, load_row_pictures
+from .data_rows import DatasetRow
 from .errors import DatasetError
 from .events import PhaseEvent
 from .files import digest_json, remove_leftovers, write_aside
@@ -50,9 +52,8 @@ class TrainingExample:
         picture_features: F(x), tensors of shape (flips, ...); empty where no backbone is used.
         negative_features: F(x-), tensors of shape (flips, negatives, ...).
         negative_distances: (flips, negatives) S(F(x-), F(x)).
-        lpips_features: LPIPS features of x, tensors of shape (flips, ...); empty where unused.
-        pictures: (1 + negatives, 3, side, side) uint8, x first; only where they are augmented anew
-            at each step, else empty.
+        pictures: uint8 (1 + negatives, 3, side, side), x first, where they are augmented anew at
+            each step; (1, 3, side, side), x alone, for LPIPS; else empty.
     """
 
     posterior_mean: Tensor
@@ -62,7 +63,6 @@ class TrainingExample:
     picture_features: Features
     negative_features: Features
     negative_distances: Tensor
-    lpips_features: Features
     pictures: Tensor
 
     @property
@@ -94,7 +94,6 @@ def precompute(
     base: BaseModel,
     *,
     backbone: PerceptualBackbone | None,
-    lpips: PerceptualBackbone | None,
     cache: Path,
     device: torch.device,
     dtype: torch.dtype,
@@ -107,7 +106,6 @@ def precompute(
         config: resolution, crop, flips and which losses are on.
         base: its text encoder and VAE visit `device` one after the other and leave it again.
         backbone: the network of L_P and L_C, or None where neither is on.
-        lpips: the LPIPS network, or None where `lpips_weight` is 0.
         cache: folder of cached parts.
         device: where the networks compute.
         dtype: of the networks; cached files depend on it.
@@ -139,27 +137,23 @@ def precompute(
     if backbone is not None:
         features = yield from store.part(
             "features",
-            {
-                **work.settings,
-                "backbone": backbone.digest,
-                "negatives": config.uses_negatives,
-                "pictures": config.augmentations > 0,
-            },
+            {**work.settings, "backbone": backbone.digest, "negatives": config.uses_negatives},
             lambda row: [row.sha256, *row.negative_sha256s],
             lambda row: work.features(row, backbone),
             (backbone, device),
         )
-    lpips_features: list[dict[str, Tensor]] = [{} for _ in rows]
-    if lpips is not None:
-        lpips_features = yield from store.part(
-            "lpips features",
-            {**work.settings, "backbone": lpips.digest},
-            lambda row: row.sha256,
-            lambda row: work.lpips_features(row, lpips),
-            (lpips, device),
+    pictures: list[dict[str, Tensor]] = [{} for _ in rows]
+    if (backbone is not None and config.augmentations) or config.lpips_weight:
+        # LPIPS features of a 512 x 512 picture are 128 MB, so x is kept and not its features.
+        pictures = yield from store.part(
+            "pictures",
+            {**work.settings, "negatives": work.keeps_negatives},
+            lambda row: [row.sha256, *row.negative_sha256s],
+            work.pictures,
+            None,
         )
     examples = tuple(
-        _example(*parts) for parts in zip(latents, captions, features, lpips_features, strict=True)
+        _example(*parts) for parts in zip(latents, captions, features, pictures, strict=True)
     )
     return TrainingSet(
         examples=examples,
@@ -186,6 +180,7 @@ class _Encoding:
             "seed": config.seed if config.crop == "random" else None,
             "random_flip": config.random_flip,
         }
+        self.keeps_negatives = config.uses_negatives and config.augmentations > 0
 
     def captions(self, row: DatasetRow) -> dict[str, Tensor]:
         encoded = self._base.captions.encode([row.cultural_caption, *row.generic_captions])
@@ -216,15 +211,14 @@ class _Encoding:
         ]
         tensors = {f"features.{index}": part.cpu() for index, part in enumerate(features)}
         tensors["distances"] = torch.stack(distances).cpu()
-        if self._config.augmentations:
-            tensors["pictures"] = (pictures * 255).round().to(torch.uint8)
         return tensors
 
-    @torch.no_grad()
-    def lpips_features(self, row: DatasetRow, lpips: PerceptualBackbone) -> dict[str, Tensor]:
-        images = self._sides(self._pictures(row).image[None]).flatten(0, 1)
-        features = lpips.features(images.to(self._device))
-        return {f"features.{index}": part.cpu() for index, part in enumerate(features)}
+    def pictures(self, row: DatasetRow) -> dict[str, Tensor]:
+        found = self._pictures(row)
+        pictures = found.image[None]
+        if self.keeps_negatives:
+            pictures = torch.cat([pictures, found.negatives])
+        return {"pictures": (pictures * 255).round().to(torch.uint8)}
 
     def _pictures(self, row: DatasetRow) -> RowPictures:
         return load_row_pictures(
@@ -255,7 +249,7 @@ class _Store:
         settings: Mapping[str, Any],
         key: Callable[[DatasetRow], Any],
         compute: Callable[[DatasetRow], dict[str, Tensor]],
-        network: tuple[Any, torch.device],
+        network: tuple[Any, torch.device] | None,
     ) -> Generator[PhaseEvent, None, list[dict[str, Tensor]]]:
         """Return one part of every row; `network` visits its device if something is missing."""
         folder = self._cache / digest_json({"part": name, "format": _FORMAT, **settings})[:16]
@@ -265,7 +259,7 @@ class _Store:
         missing = [index for index, tensors in enumerate(found) if tensors is None]
         yield PhaseEvent(name, len(files) - len(missing), len(files))
         if missing:
-            with on_device(*network):
+            with on_device(*network) if network else contextlib.nullcontext():
                 for count, index in enumerate(missing, start=1):
                     self._check_stop()
                     tensors = compute(self._rows[index])
@@ -295,7 +289,7 @@ def _example(
     latents: dict[str, Tensor],
     captions: dict[str, Tensor],
     features: dict[str, Tensor],
-    lpips_features: dict[str, Tensor],
+    pictures: dict[str, Tensor],
 ) -> TrainingExample:
     both = _feature_list(features)
     flips = len(latents["mean"])
@@ -307,8 +301,7 @@ def _example(
         picture_features=[part[:, 0] for part in both],
         negative_features=[part[:, 1:] for part in both],
         negative_distances=features.get("distances", torch.zeros(flips, 0)),
-        lpips_features=_feature_list(lpips_features),
-        pictures=features.get("pictures", torch.zeros(0, dtype=torch.uint8)),
+        pictures=pictures.get("pictures", torch.zeros(0, dtype=torch.uint8)),
     )
 
 

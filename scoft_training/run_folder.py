@@ -1,4 +1,4 @@
-"""A run's own folder: config.json, events.jsonl, checkpoints/, lora.safetensors, and what may go where.
+"""A run's own folder: config.json, events.jsonl, checkpoints/, lora.safetensors.
 
 Only the main process of a run writes; nothing that a user made is replaced.
 """

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ class RunRequest:
 
     dataset: Path
     base: BaseModel | str | Path
-    config: TrainConfig = TrainConfig()
-    memory: MemoryConfig = MemoryConfig()
+    config: TrainConfig = field(default_factory=TrainConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     device: str = "auto"
     work: Path | None = None
     output: Path | None = None
@@ -135,6 +136,7 @@ class _Run:
         self._started = _now()
         self._device = resolve_device(request.device)
         self._dtype = resolve_precision(self._config.precision, self._device)
+        self._lora_dtype = torch.promote_types(self._dtype, torch.float32)
         self._work = request.work or default_work_folder(request.dataset)
         self._accelerator = make_accelerator(self._device)
         self._last_losses: dict[str, float] = {}
@@ -151,7 +153,6 @@ class _Run:
         if not isinstance(base, BaseModel):
             allow_download = self._request.allow_download
             base = load_base(base, dtype=self._dtype, allow_download=allow_download)
-        self._require_latent_size(base)
         networks = self._load_backbones()
         try:
             folder, run_id = self._prepare(dataset, base, networks)
@@ -172,7 +173,7 @@ class _Run:
             rank=config.rank,
             alpha=config.lora_alpha,
             seed=config.seed,
-            dtype=torch.promote_types(self._dtype, torch.float32),
+            dtype=self._lora_dtype,
         )
         init_lora = self._load_init_lora(base)
         run_id = digest_json(
@@ -259,7 +260,8 @@ class _Run:
                 return
             if self._accelerator.is_main_process:
                 record = lora_metadata(self._record(dataset, base, run_id))
-                write_lora(folder.lora_path, Lora(lora_from_adapter(base.unet).layers, record))
+                lora = Lora(lora_from_adapter(base.unet).layers, record)
+                write_lora(folder.lora_path, lora, dtype=self._lora_dtype)
                 folder.hand_out()
             self._accelerator.wait_for_everyone()
             yield FinishedEvent(self._config.steps, folder.result)
@@ -317,28 +319,19 @@ class _Run:
             needs_generic_captions=config.uses_generic_captions,
             needs_negatives=config.uses_negatives,
             crop_mode=config.crop,
+            resolution=config.resolution,
         )
         dataset.require_usable()
         if not config.validate_every:
             return dataset, None
         if not (Path(root) / "test").is_dir():
             raise ConfigError(
-                f"`validate_every` is {config.validate_every}, but {root} has no held-out rows: put "
-                "some into test/metadata.jsonl beside train/, or set it 0."
+                f"`validate_every` is {config.validate_every}, but {root} has no held-out rows: "
+                "put some into test/metadata.jsonl beside train/, or set it 0."
             )
         held_out = read_dataset(root, "test", crop_mode=config.crop)
         held_out.require_usable()
         return dataset, held_out
-
-    def _require_latent_size(self, base: BaseModel) -> None:
-        factor = base.vae_scale_factor * 2 ** (len(base.unet.config.block_out_channels) - 1)
-        resolution = self._config.resolution
-        if resolution % factor:
-            below = max(factor, resolution // factor * factor)
-            raise ConfigError(
-                f"`resolution` {resolution} does not fit {base.name}, whose UNet needs a multiple of "
-                f"{factor}. Use {below} or {below + factor}."
-            )
 
     def _load_backbones(self) -> _Networks:
         request, config = self._request, self._config
@@ -383,25 +376,19 @@ class _Run:
         if not self._accelerator.is_main_process:
             self._accelerator.wait_for_everyone()
 
-        def computed(
-            rows: Any, backbone: PerceptualBackbone | None, lpips: PerceptualBackbone | None
-        ) -> Generator[PhaseEvent, None, TrainingSet]:
-            return precompute(
-                rows,
-                self._config,
-                base,
-                backbone=backbone,
-                lpips=lpips,
-                cache=self._work / "cache",
-                device=self._device,
-                dtype=self._dtype,
-                check_stop=stop_check(self._should_stop),
-            )
-
-        training_set = yield from computed(dataset.rows, *networks)
+        work = functools.partial(
+            precompute,
+            base=base,
+            cache=self._work / "cache",
+            device=self._device,
+            dtype=self._dtype,
+            check_stop=stop_check(self._should_stop),
+        )
+        training_set = yield from work(dataset.rows, self._config, backbone=networks[0])
         validation_set = None
         if held_out is not None:
-            validation_set = yield from computed(held_out.rows, None, None)
+            plain = dataclasses.replace(self._config, contrastive_weight=0.0, lpips_weight=0.0)
+            validation_set = yield from work(held_out.rows, plain, backbone=None)
         if self._accelerator.is_main_process:
             self._accelerator.wait_for_everyone()
         return training_set, validation_set

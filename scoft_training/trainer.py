@@ -190,9 +190,9 @@ class Trainer:
                 seconds=time.perf_counter() - begun,
                 memory_bytes=peak_memory(self._device),
             )
-            every = self._config.validate_every
-            if every and (self.step % every == 0 or self.step == self._config.steps):
-                yield self._validate()
+            every, last = self._config.validate_every, self.step == self._config.steps
+            if self._validation_set is not None and every and (self.step % every == 0 or last):
+                yield self._validate(self._validation_set)
         self._require_movement()
 
     def _one_step(self, should_stop: Callable[[], bool]) -> _StepResult:
@@ -276,13 +276,8 @@ class Trainer:
         asked = torch.tensor(float(mine), device=self._device)
         return bool(self._accelerator.reduce(asked, reduction="sum") > 0)
 
-    def _validate(self) -> ValidationEvent:
+    def _validate(self, held_out: TrainingSet) -> ValidationEvent:
         """L_LDM over the held-out rows: whole pictures, fixed noise, timesteps spread evenly."""
-        held_out = self._validation_set
-        if held_out is None:
-            raise ConfigError(
-                "`validate_every` needs held-out rows: put some into test/metadata.jsonl, or set it 0."
-            )
         count = len(self._base.schedule.alphas_cumprod)
         total = torch.zeros((), dtype=torch.float64)
         for index, example in enumerate(held_out.examples):
@@ -345,6 +340,6 @@ class Trainer:
         )
         if self._config.steps and not moved:
             raise DivergenceError(
-                f"After {self._config.steps} steps no LoRA weight has changed, so there is nothing to "
-                "save. Raise `learning_rate` and check the loss weights."
+                f"After {self._config.steps} steps no LoRA weight has changed, so there is nothing "
+                "to save. Raise `learning_rate` and check the loss weights."
             )

@@ -11,11 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from scoft_training import data, draws
+from scoft_training import captions, data, data_checks, data_rows, draws
 from scoft_training.data import (
-    CATEGORIES,
-    PREFIX_CATEGORIES,
-    Problem,
     RowPictures,
     count_by_category,
     dataset_digest,
@@ -24,6 +21,8 @@ from scoft_training.data import (
     report,
     report_json,
 )
+from scoft_training.data_checks import Problem
+from scoft_training.data_rows import CATEGORIES, PREFIX_CATEGORIES, DatasetCard
 from scoft_training.errors import DatasetError
 
 
@@ -167,7 +166,7 @@ def test_another_split_is_read_on_request(make):
 def test_the_card_is_read(make):
     card = {"culture": "Korea", "suffix": "in Korea", "credits": "Kim", "pages": 3}
     read = read_dataset(make(row(), card=card)).card
-    assert read == data.DatasetCard("Korea", "in Korea", ("Kim",), extra={"pages": 3})
+    assert read == DatasetCard("Korea", "in Korea", ("Kim",), extra={"pages": 3})
 
 
 def test_rows_left_out_are_counted_and_not_judged(make):
@@ -178,15 +177,23 @@ def test_rows_left_out_are_counted_and_not_judged(make):
 @pytest.mark.parametrize("prefix", PREFIX_CATEGORIES)
 def test_a_prefix_tells_the_category_and_is_marked_as_a_guess(make, prefix):
     make.picture(f"train/images/{prefix}7.png", shade=8)
-    dataset = read_dataset(make(row(file_name=f"images/{prefix}7.png"), row("b")))
-    guessed, other = dataset.rows
-    assert (guessed.category, guessed.category_guessed) == (PREFIX_CATEGORIES[prefix], True)
+    make.picture(f"train/images/{prefix.lower()}8.png", shade=9)
+    dataset = read_dataset(
+        make(
+            row(file_name=f"images/{prefix}7.png"),
+            row("b"),
+            row(file_name=f"images/{prefix.lower()}8.png", text="lower"),
+        )
+    )
+    guessed, other, also_guessed = dataset.rows
+    for read in (guessed, also_guessed):
+        assert (read.category, read.category_guessed) == (PREFIX_CATEGORIES[prefix], True)
     assert (other.category, other.category_guessed) == (None, False)
     assert found(dataset, "category-guessed") == Problem(
         None,
         "category-guessed",
         False,
-        "metadata.jsonl: the category of 1 of 2 rows is guessed from the file name (row 1: "
+        "metadata.jsonl: the category of 2 of 3 rows is guessed from the file name (row 1: "
         f"{PREFIX_CATEGORIES[prefix]}). Write `category` where that is wrong.",
     )
 

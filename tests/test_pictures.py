@@ -167,9 +167,12 @@ def test_a_folder_is_no_picture(tmp_path):
         open_picture(tmp_path, where=WHERE)
 
 
-@pytest.mark.parametrize("content", [b"", b"plain text", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+@pytest.mark.parametrize("content", [b"", b"plain text", None])
 def test_what_is_no_picture_is_refused(tmp_path, content):
-    (tmp_path / "a.jpg").write_bytes(content)
+    if content is None:  # a format whose reader would start a program
+        Image.new("RGB", (2, 2)).save(tmp_path / "a.jpg", format="EPS")
+    else:
+        (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(DatasetError, match=r"row 17: .* is not a picture of a kind that is read"):
         open_picture(tmp_path / "a.jpg", where=WHERE)
 
@@ -323,6 +326,8 @@ def test_a_crop_never_exceeds_a_picture_of_another_size(side):
         ((683, 1024), (341, 512), True),
         ((683, 1024), (339, 512), False),
         ((100, 50), (50, 100), False),
+        ((100, 1000), (10, 105), True),  # 10.5 rounded down
+        ((1000, 100), (105, 10), True),
         ((512, 512), (64, 64), True),
         ((513, 512), (64, 64), True),
         ((1000, 100), (100, 10), True),
@@ -348,6 +353,20 @@ def test_a_companion_of_another_shape_is_refused():
         companion_crop((64, 32), (64, 48), crop, mode="center", where=WHERE)
     with pytest.raises(DatasetError, match=r"32 x 32 .* does not go with crop 'random'"):
         companion_crop((32, 32), (64, 48), crop, mode="random", where=WHERE)
+
+
+def test_the_public_names_are_these():
+    assert sorted(pictures.__all__) == [
+        "CROP_MODES",
+        "Crop",
+        "MAX_PIXELS",
+        "companion_crop",
+        "crop_and_resize",
+        "decide_crop",
+        "open_depth",
+        "open_picture",
+        "same_aspect",
+    ]
 
 
 def step_edge(width, height, column, *, mode="RGB"):
