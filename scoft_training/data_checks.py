@@ -1,4 +1,4 @@
-"""What a dataset's problems are, and how its text, JSON and paths are read without trusting them."""
+"""A dataset's problems, and the safe reading of its text, JSON and paths; rows: `data_rows`."""
 
 from __future__ import annotations
 

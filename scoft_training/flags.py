@@ -66,7 +66,8 @@ def _help(option: Option) -> str:
         default = "on" if option.default else "off"
     limits = ""
     if option.minimum is not None and option.maximum is not None:
-        limits = f", {option.minimum:g} to {option.maximum:g}"
+        low, high = option.kind(option.minimum), option.kind(option.maximum)
+        limits = f", {low} to {high}"
     # argparse reads percent signs as formats.
     return f"{option.help} (default: {default if default != '' else 'empty'}{limits})".replace(
         "%", "%%"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +62,6 @@ class SpelledCaptions:
 
     def to(self, device: torch.device) -> object:
         return self
-
-
-@functools.cache
-def _networks(dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    base = _build(dtype)
-    return base.unet.state_dict(), base.vae.state_dict()
 
 
 def _build(dtype: torch.dtype, prediction_type: str = "epsilon") -> BaseModel:
@@ -196,3 +189,32 @@ def write_demo(folder: Path) -> Path:
 
     draw_demo_dataset(folder)
     return folder
+
+
+def register_small() -> None:
+    """Make the small base and backbone known by name, as both doors will do with theirs."""
+    from scoft_training.backbones import register_backbone
+    from scoft_training.models import register_base
+
+    register_base("small", lambda dtype: small_base(dtype))
+    register_backbone(
+        "pool", lambda request: PoolBackbone(request.dtype), description="pooled pictures"
+    )
+
+
+SMALL_RUN = TrainConfig(
+    preset="custom",
+    perceptual_backbone="pool",
+    steps=9,
+    learning_rate=1e-3,
+    batch_size=2,
+    rank=4,
+    resolution=64,
+    perceptual_every=3,
+    ddim_steps=3,
+    save_every=2,
+    keep_checkpoints=2,
+    lr_scheduler="cosine",
+    optimizer="adamw",
+    gradient_step="random",
+)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scoft_training import captions, data, data_checks, data_rows, draws
+from scoft_training import captions, cli, data, data_checks, data_rows, draws
 from scoft_training.data import (
     RowPictures,
     count_by_category,
@@ -694,6 +694,36 @@ def test_another_sha256_than_the_stated_one_is_a_warning(make):
     assert read_dataset(make(row("a", sha256=actual.upper()))).problems == ()
 
 
+@pytest.mark.parametrize("size", [(160, 240), (240, 160)])
+def test_a_picture_that_training_would_enlarge_is_a_warning(make, size):
+    make.picture("train/images/small.png", size, shade=8)
+    root = make(row("small", negative_imgpath=["negative_images/half.png"]))
+    make.picture("negative_images/half.png", (size[0] // 2, size[1] // 2), shade=9)
+    sentence = f"`images/small.png` is {size[0]} x {size[1]} pixels and would be enlarged to 161. "
+    dataset = read_dataset(root, resolution=161)
+    assert_warning(dataset, "small-picture", sentence + "Bring a larger one.", 1)
+    assert read_dataset(root, resolution=160).problems == ()
+    assert read_dataset(root).problems == ()
+    assert read_dataset(root, resolution=161, check_pictures=False).problems == ()
+
+
+def test_the_command_checks_for_the_crop_and_resolution_of_its_flags(make, capsys):
+    make.picture("train/images/small.png", (160, 240), shade=8)
+    make.picture("negative_images/square.png", (80, 80), shade=9)
+    root = make(
+        row("small", blip_text="a pot of soup", negative_imgpath=["negative_images/square.png"])
+    )
+
+    def check(*flags):
+        status = cli.main(["dataset", "check", str(root), "--json", *flags])
+        problems = json.loads(capsys.readouterr().out)["problems"]
+        return status, [problem["kind"] for problem in problems]
+
+    assert check() == (0, ["small-picture"])
+    assert check("--resolution", "160") == (0, [])
+    assert check("--resolution", "160", "--crop", "random") == (2, ["negative-shape"])
+
+
 def test_problems_come_in_the_order_of_the_file_after_those_of_the_whole(make):
     root = make(row("a", text="same"), row("b", blip_text="soup", text="same"), row("x"), card="[]")
     problems = read_dataset(root).problems
@@ -911,20 +941,25 @@ def test_warnings_leave_a_set_usable(make):
     assert report_json(dataset)["usable"] is True
 
 
-def test_the_public_names_are_these():
-    assert sorted(data.__all__) == [
-        "CATEGORIES",
-        "Dataset",
-        "DatasetCard",
-        "DatasetRow",
-        "ERAS",
-        "PREFIX_CATEGORIES",
-        "Problem",
-        "RowPictures",
-        "count_by_category",
-        "dataset_digest",
-        "load_row_pictures",
-        "read_dataset",
-        "report",
-        "report_json",
-    ]
+@pytest.mark.parametrize(
+    ("room", "names"),
+    [
+        (
+            data,
+            "Dataset RowPictures count_by_category dataset_digest load_row_pictures read_dataset "
+            "report report_json",
+        ),
+        (
+            data_rows,
+            "CATEGORIES DatasetCard DatasetRow ERAS PREFIX_CATEGORIES RowReader read_card",
+        ),
+        (
+            data_checks,
+            "Columns Findings METADATA Problem inside missing_file parse_object place printable "
+            "read_text",
+        ),
+        (captions, "caption_warnings degeneracy named_culture"),
+    ],
+)
+def test_the_public_names_are_these(room, names):
+    assert sorted(room.__all__) == names.split()

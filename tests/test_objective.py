@@ -297,8 +297,6 @@ def count_calls(network):
     return calls
 
 
-
-
 @pytest.mark.parametrize(
     ("gradient_step", "guidance", "graph", "no_grad"),
     [
@@ -358,9 +356,7 @@ class SavedBytes:
         self.now = self.peak = 0
 
     def __enter__(self):
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(
-            self._pack, lambda box: box.tensor
-        )
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda box: box.tensor)
         self._hooks.__enter__()
         return self
 
@@ -441,5 +437,3 @@ def test_stopping_inside_the_chain_raises_at_once():
             make_batch([430]), check_stop=stop_check(lambda: next(asked))
         )
     assert calls["no_grad"] == 2
-
-
