@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .config import GenerateConfig
 from .draws import normal
-from .lora_files import Lora, applied_lora
+from .lora_layers import Lora, applied_lora
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
 from .sampling import denoise, strided_timesteps

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .augmentations import augment, draw_augmentations
-from .backbones import PerceptualBackbone
+from .backbone_interface import PerceptualBackbone
 from .batches import Batch, PictureTarget
 from .config import MemoryConfig, TrainConfig
 from .draws import generator

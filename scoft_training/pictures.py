@@ -1,5 +1,6 @@
-"""Pictures from files: opened safely, made RGB, cut to one square. Which files belong together is
-not known here; `data` says.
+"""Pictures from files: opened safely, made RGB, cut to one square.
+
+Which files belong together is not known here; `data` says.
 
 Everything that a camera or an editor writes is turned into upright RGB without alpha. A crop is
 decided once, in fractions of the picture, so that picture, depth and negatives of other sizes show

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .backbones import PerceptualBackbone
+from .backbone_interface import PerceptualBackbone
 from .config import TrainConfig
 from .data import RowPictures, load_row_pictures
 from .data_rows import DatasetRow

@@ -77,7 +77,7 @@ class TextPrinter:
 
     def _show_step(self, event: StepEvent) -> None:
         self._seconds += event.seconds
-        parts = [f"{name} {value:.4f}" for name, value in event.losses.items()]
+        parts = [f"{name} {value:.4g}" for name, value in event.losses.items()]
         parts.append(f"lr {event.learning_rate:.2e}")
         parts.append(f"{event.memory_bytes / 2**30:.1f} GiB")
         tenth = max(1, event.steps // 10)

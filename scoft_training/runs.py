@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from . import __version__
-from .backbones import PerceptualBackbone, load_backbone
+from .backbone_interface import PerceptualBackbone
+from .backbones import load_backbone
 from .config import MemoryConfig, TrainConfig, named_after_values, validate
 from .data import Dataset, count_by_category, dataset_digest, read_dataset
 from .errors import ConfigError, ModelFileError
@@ -36,16 +37,9 @@ from .events import (
     stop_check,
 )
 from .files import digest_json, digest_text
-from .lora_files import (
-    Lora,
-    TrainingRecord,
-    load_into_adapter,
-    lora_digest,
-    lora_from_adapter,
-    lora_metadata,
-    read_lora,
-    write_lora,
-)
+from .lora_files import read_lora, write_lora
+from .lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
+from .lora_metadata import TrainingRecord, lora_metadata
 from .memory import apply_memory, decide_memory, free_memory
 from .models import (
     BaseModel,

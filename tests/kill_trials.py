@@ -20,11 +20,11 @@ import diffusers.optimization  # noqa: F401 - imported once, before forking
 import peft  # noqa: F401
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
+from stack import SMALL_RUN, register_small
 
 from scoft_training import checkpoints, files, runs
 from scoft_training.events import CheckpointEvent, StepEvent
 from scoft_training.files import digest_tensors
-from stack import SMALL_RUN, register_small
 
 
 def die() -> None:

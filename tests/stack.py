@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scoft_training.backbones import PerceptualBackbone
+from scoft_training.backbone_interface import PerceptualBackbone
 from scoft_training.batches import Batch, PictureTarget
 from scoft_training.config import MemoryConfig, TrainConfig
 from scoft_training.models import BaseModel, EncodedCaptions, NoiseSchedule, attach_lora

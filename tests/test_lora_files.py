@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import functools
 import json
 import logging
 import subprocess
@@ -18,78 +15,32 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 from diffusers.utils import convert_state_dict_to_diffusers
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from small_unet import (
+    A_LAYER,
+    ALPHA,
+    ATTENTION,
+    RANK,
+    WITH_CONVOLUTIONS,
+    attach,
+    noise_pred,
+    tiny_unet,
+    trained_unet,
+)
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from scoft_training import lora_files
 from scoft_training.errors import ConfigError, ModelFileError, OutputError
 from scoft_training.lora_files import (
-    MAX_HEADER_BYTES,
-    Lora,
-    LoraLayer,
-    TrainingRecord,
-    applied_lora,
-    load_into_adapter,
-    lora_digest,
-    lora_from_adapter,
     lora_from_state_dict,
-    lora_metadata,
     lora_state_dict,
-    merge_lora,
     read_lora,
     read_metadata,
     write_lora,
 )
+from scoft_training.lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
 
-ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
-WITH_CONVOLUTIONS = [*ATTENTION, "conv1", "conv_shortcut", "proj_in"]
-RANK, ALPHA = 4, 6  # scale 1.5
-A_LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 A_KEY = "lora_unet_" + A_LAYER.replace(".", "_")
-
-
-def tiny_unet(cross_attention_dim: int = 24) -> UNet2DConditionModel:
-    return copy.deepcopy(_built_unet(cross_attention_dim))
-
-
-@functools.cache
-def _built_unet(cross_attention_dim: int) -> UNet2DConditionModel:
-    torch.manual_seed(0)  # the initialisation has no other seed
-    return UNet2DConditionModel(
-        sample_size=16,
-        block_out_channels=(32, 64),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        layers_per_block=1,
-        cross_attention_dim=cross_attention_dim,
-        norm_num_groups=8,
-        attention_head_dim=8,
-    ).eval()
-
-
-def attach(unet: UNet2DConditionModel, seed: int, targets=ATTENTION, **settings) -> None:
-    settings = {"r": RANK, "lora_alpha": ALPHA} | settings
-    unet.add_adapter(LoraConfig(target_modules=targets, **settings))
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in unet.named_parameters():
-        if ".lora_" in name:
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.data = (0.2 * noise).to(parameter.dtype)
-
-
-def trained_unet(seed: int = 1, targets=ATTENTION, **settings) -> UNet2DConditionModel:
-    unet = tiny_unet()
-    attach(unet, seed, targets, **settings)
-    return unet
-
-
-def noise_pred(unet: UNet2DConditionModel) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(7)
-    latents = torch.randn(2, 4, 16, 8, generator=generator)
-    prompt_embeds = torch.randn(2, 5, 24, generator=generator)
-    with torch.no_grad():
-        return unet(latents, torch.tensor([3, 801]), prompt_embeds).sample
 
 
 def tiny_pipeline(unet: UNet2DConditionModel) -> StableDiffusionPipeline:
@@ -112,11 +63,6 @@ def tiny_pipeline(unet: UNet2DConditionModel) -> StableDiffusionPipeline:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-
-
-def all_bytes(module: torch.nn.Module) -> dict[str, bytes]:
-    """Every parameter's bytes."""
-    return {name: value.numpy().tobytes() for name, value in module.state_dict().items()}
 
 
 def assert_same(found: Lora, wanted: Lora) -> None:
@@ -421,34 +367,6 @@ def test_ldm_names_agree_with_the_checkpoint_converter_of_diffusers(layout, coun
     assert len(spellings) == 2 * count - len({*ldm} & {*names})
 
 
-@pytest.mark.parametrize("strength", [1.0, -0.5])
-def test_merging_equals_the_adapter(strength):
-    wrapped = trained_unet(targets=WITH_CONVOLUTIONS)
-    lora = lora_from_adapter(wrapped)
-    assert {layer.down.ndim for layer in lora.layers.values()} == {2, 4}
-    wrapped.set_adapters("default", strength)
-    unet = tiny_unet()
-    before = noise_pred(unet)
-
-    merge_lora(unet, lora, strength)
-
-    assert (noise_pred(unet) - before).abs().max() > 0.01
-    torch.testing.assert_close(noise_pred(unet), noise_pred(wrapped), rtol=1e-5, atol=1e-5)
-
-
-def test_merging_rounds_once_by_the_derived_amount():
-    linear = torch.nn.Linear(2, 3, bias=False, dtype=torch.float16)
-    linear.weight.data.fill_(1)
-    unet = torch.nn.ModuleDict({"to_q": linear})
-    layer = LoraLayer(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [5.0], [7.0]]), alpha=0.5)
-
-    merge_lora(unet, Lora({"to_q": layer}, {}), strength=2.0)
-
-    # strength * alpha / rank = 1, so W = 1 + up @ down.
-    assert linear.weight.tolist() == [[4.0, 7.0], [6.0, 11.0], [8.0, 15.0]]
-    assert linear.weight.dtype == torch.float16
-
-
 def test_a_one_by_one_convolution_may_be_spelled_as_a_linear_layer():
     unet = trained_unet(targets=["proj_in"])
     lora = lora_from_adapter(unet)
@@ -462,99 +380,6 @@ def test_a_one_by_one_convolution_may_be_spelled_as_a_linear_layer():
 
     assert read.layers[name].down.shape == (RANK, 64, 1, 1)
     assert_same(read, lora)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("raises", [False, True])
-def test_applied_lora_restores_every_bit_also_when_the_body_raises(dtype, raises):
-    lora = lora_from_adapter(trained_unet(targets=WITH_CONVOLUTIONS))
-    unet = tiny_unet().to(dtype)
-    before = {name: value.clone() for name, value in unet.state_dict().items()}
-
-    try:
-        with applied_lora(unet, lora, 0.7):
-            changed = {
-                name.removesuffix(".weight")
-                for name, value in unet.state_dict().items()
-                if not torch.equal(value, before[name])
-            }
-            if raises:
-                raise KeyError("drawing failed")
-    except KeyError:
-        assert raises
-
-    assert changed == set(lora.layers)
-    for name, value in unet.state_dict().items():
-        assert torch.equal(value, before[name]), name
-
-
-def test_a_refused_merge_changes_nothing():
-    unet = tiny_unet()
-    before = all_bytes(unet)
-    lora = lora_from_adapter(trained_unet())
-    layers = {**lora.layers, "zz_last.to_q": lora.layers[A_LAYER]}
-
-    with pytest.raises(ModelFileError, match=r"no module of this UNet is called 'zz_last\.to_q'"):
-        merge_lora(unet, Lora(layers, {}))
-
-    assert all_bytes(unet) == before
-
-
-@pytest.mark.parametrize(
-    ("settings", "targets", "message"),
-    [
-        ({"r": 5}, ATTENTION, "has rank 4 at '.*', but `rank` is 5. Set `rank` to 4"),
-        ({"lora_alpha": 4}, ATTENTION, "has alpha 6 at '.*', but `alpha` is 4. Set `alpha` to 6"),
-        ({}, ["to_q"], "has 32 layers and the adapter to be filled 8: '.*' is only in the LoRA"),
-        ({}, [*ATTENTION, "proj_in"], "32 layers .* 36: '.*proj_in' is only in the adapter"),
-    ],
-    ids=["rank", "alpha", "fewer", "more"],
-)
-def test_a_refused_load_names_what_to_set_and_changes_nothing(settings, targets, message):
-    lora = lora_from_adapter(trained_unet(1))
-    unet = trained_unet(2, targets, **settings)
-    before = all_bytes(unet)
-
-    with pytest.raises(ConfigError, match=message):
-        load_into_adapter(unet, lora)
-
-    assert all_bytes(unet) == before
-
-
-def test_a_late_mismatch_is_refused_before_the_first_copy():
-    unet = trained_unet(2)
-    before = all_bytes(unet)
-    lora = lora_from_adapter(trained_unet(1))
-    last = max(lora.layers)
-    odd = dataclasses.replace(lora.layers[last], down=torch.ones(RANK, 23))
-
-    with pytest.raises(
-        ConfigError, match=r"has shape \(4, 23\) at '.*', but the adapter has \(4, "
-    ):
-        load_into_adapter(unet, Lora({**lora.layers, last: odd}, {}))
-
-    assert all_bytes(unet) == before
-
-
-def test_a_wrong_adapter_name_is_answered_with_the_known_ones():
-    with pytest.raises(ConfigError, match=r"Unknown LoRA adapter 'defalt'.*Did you mean 'default'"):
-        lora_from_adapter(trained_unet(), "defalt")
-    with pytest.raises(ConfigError, match=r"has no LoRA adapter\. Attach one"):
-        lora_from_adapter(tiny_unet())
-
-
-def test_an_adapter_s_copy_is_detached_and_stays_as_it_was():
-    unet = trained_unet()
-    lora = lora_from_adapter(unet)
-    digest = lora_digest(lora)
-
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            parameter.zero_()
-
-    assert lora_digest(lora) == digest
-    assert not lora.layers[A_LAYER].up.requires_grad
-    assert list(lora.layers) == sorted(lora.layers)
 
 
 def test_text_encoder_keys_are_counted_and_ignored(saved, caplog):
@@ -741,192 +566,6 @@ def test_a_lora_read_from_a_file_outlives_its_replacement(saved):
     assert lora_digest(lora) == digest
 
 
-def test_the_digest_is_over_tensors_and_alphas_and_not_over_the_header():
-    lora = lora_from_adapter(trained_unet())
-    digest = lora_digest(lora)
-    layer = lora.layers[A_LAYER]
-    transposed = dataclasses.replace(layer, down=layer.down.reshape(layer.down.T.shape))
-    others = [
-        dataclasses.replace(layer, alpha=layer.alpha + 1),
-        dataclasses.replace(layer, up=-layer.up),
-        dataclasses.replace(layer, up=layer.up.double()),
-        transposed,
-    ]
-
-    assert lora_digest(Lora(dict(reversed(lora.layers.items())), {"when": "now"})) == digest
-    digests = {lora_digest(Lora({**lora.layers, A_LAYER: other}, {})) for other in others}
-    assert len(digests | {digest}) == 5
-
-
-RECORD = TrainingRecord(
-    config={
-        "steps": 3000,
-        "batch_size": 2,
-        "gradient_accumulation_steps": 3,
-        "seed": 11,
-        "optimizer": "adam",
-        "perceptual_backbone": "clipconv",
-        "folders": ["/home/ana/pictures", "C:\\Users\\Ana\\run 7", "~/models/base.ckpt"],
-        "nested": {"model": "models/secret place/../base.safetensors", "kind": "food/drink"},
-    },
-    run_id="run-0123",
-    dataset_digest="d" * 64,
-    picture_sha256=tuple(f"{number:064x}" for number in range(13)),
-    culture="Korea",
-    suffix=", in South Korea",
-    category_counts={"food": 8, "clothing": 5},
-    final_losses={"ldm": 0.125, "perceptual": float("nan")},
-    credits=("Museo / Ana", "Museo / Ana", "한국"),
-    licences=("CC-BY-4.0", "CC0-1.0", "CC0-1.0"),
-    base_name="/home/ana/models/dreamshaper_8.safetensors",
-    family="sd1",
-    prediction_type="epsilon",
-    resolution=512,
-    steps=3000,
-    learning_rate=1e-4,
-    rank=64,
-    alpha=32.0,
-    num_pictures=13,
-    started="2026-11-24T10:00:00+01:00",
-    finished="2026-11-24T11:30:00Z",
-    title="/home/ana/loras/hanbok",
-)
-
-
-def test_the_header_says_what_lora_managers_look_for(tmp_path):
-    lora = Lora(lora_from_adapter(trained_unet()).layers, lora_metadata(RECORD))
-    write_lora(tmp_path / "lora.safetensors", lora)
-
-    metadata = read_metadata(tmp_path / "lora.safetensors")
-
-    with safe_open(tmp_path / "lora.safetensors", framework="pt") as file:
-        assert file.metadata() == metadata == lora_metadata(RECORD)
-    expected = {
-        "ss_base_model_version": "sd_v1",
-        "ss_network_dim": "64",
-        "ss_network_alpha": "32.0",
-        "ss_network_module": "networks.lora",
-        "ss_output_name": "hanbok",
-        "ss_sd_model_name": "dreamshaper_8.safetensors",
-        "ss_resolution": "(512, 512)",
-        "ss_num_train_images": "13",
-        "ss_learning_rate": "0.0001",
-        "ss_num_epochs": "1385",  # 3000 steps of 2 * 3 pictures over 13, rounded up
-        "ss_v2": "False",
-        "ss_seed": "11",
-        "ss_training_started_at": "1795510800.0",
-        "ss_training_finished_at": "1795519800.0",
-        "modelspec.architecture": "stable-diffusion-v1/lora",
-        "modelspec.title": "hanbok",
-        "modelspec.trigger_phrase": ", in South Korea",
-        "modelspec.prediction_type": "epsilon",
-        "modelspec.resolution": "512x512",
-        "modelspec.license": "CC-BY-4.0; CC0-1.0",
-        "modelspec.implementation": "diffusers",
-        "scoft.culture": "Korea",
-        "scoft.run_id": "run-0123",
-        "scoft.dataset_digest": "d" * 64,
-    }
-    assert {key: metadata[key] for key in expected} == expected
-    parsed = {key: json.loads(metadata[key]) for key in metadata if metadata[key][0] in "[{"}
-    assert parsed["ss_tag_frequency"] == {"Korea": {"food": 8, "clothing": 5}}
-    assert parsed["scoft.picture_sha256"] == list(RECORD.picture_sha256)
-    assert parsed["scoft.credits"] == ["Museo / Ana", "한국"]
-    assert parsed["scoft.category_counts"] == {"food": 8, "clothing": 5}
-    assert parsed["scoft.final_losses"] == {"ldm": 0.125, "perceptual": None}
-    assert parsed["scoft.config"]["steps"] == 3000
-    assert parsed["scoft.software"]["torch"] == torch.__version__.split("+")[0]
-    assert "scoft.trimmed" not in metadata
-
-
-def test_no_path_gets_into_the_header():
-    metadata = lora_metadata(RECORD)
-
-    text = "\n".join(metadata.values())
-    for part in ("home", "Users", "ana/", "secret", "models", ".."):
-        assert part not in text, part
-    config = json.loads(metadata["scoft.config"])
-    assert config["folders"] == ["pictures", "run 7", "base.ckpt"]
-    assert config["nested"] == {"model": "base.safetensors", "kind": "food/drink"}
-
-
-@pytest.mark.parametrize(
-    ("family", "prediction_type", "version", "architecture"),
-    [
-        ("sd2", "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
-        ("sd2", "v_prediction", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
-        ("sdxl", "epsilon", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
-    ],
-)
-def test_each_family_has_its_names(family, prediction_type, version, architecture):
-    record = dataclasses.replace(RECORD, family=family, prediction_type=prediction_type)
-
-    metadata = lora_metadata(record)
-
-    assert metadata["ss_base_model_version"] == version
-    assert metadata["modelspec.architecture"] == architecture
-    assert metadata["ss_v2"] == str(family == "sd2")
-    assert metadata["modelspec.prediction_type"] == {"v_prediction": "v"}.get(
-        prediction_type, prediction_type
-    )
-
-
-def test_an_unknown_family_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"Unknown model family 'sd15'\. Use one of sd1, sd2, sdxl"
-    ):
-        lora_metadata(dataclasses.replace(RECORD, family="sd15"))
-
-
-def test_empty_values_and_broken_text_do_not_stop_the_file(tmp_path):
-    record = dataclasses.replace(
-        RECORD, culture="", suffix="", credits=("\udcff",), licences=(), title="a\udcffb"
-    )
-    lora = Lora(lora_from_adapter(trained_unet()).layers, lora_metadata(record))
-
-    write_lora(tmp_path / "lora.safetensors", lora)
-
-    metadata = read_metadata(tmp_path / "lora.safetensors")
-    assert metadata["modelspec.title"] == "a?b"
-    assert not {"modelspec.trigger_phrase", "modelspec.license", "scoft.culture"} & metadata.keys()
-
-
-@pytest.mark.parametrize("text", ["é", '"\\'], ids=["two bytes", "escaped"])
-def test_a_long_header_is_trimmed_from_its_longest_list_and_says_so(tmp_path, caplog, text):
-    pictures = tuple(f"{number:064x}" for number in range(20_000))
-    record = dataclasses.replace(RECORD, picture_sha256=pictures, credits=(text * 9_999, text))
-    lora = Lora(lora_from_adapter(trained_unet()).layers, lora_metadata(record))
-    path = tmp_path / "lora.safetensors"
-
-    with caplog.at_level(logging.WARNING, logger="scoft_training"):
-        write_lora(path, lora)
-
-    header_bytes = int.from_bytes(path.read_bytes()[:8], "little")
-    assert 0.9 * MAX_HEADER_BYTES < header_bytes <= MAX_HEADER_BYTES
-    metadata = read_metadata(path)
-    kept = json.loads(metadata["scoft.picture_sha256"])
-    assert kept == list(pictures[: len(kept)])
-    note = json.loads(metadata["scoft.trimmed"])
-    assert note["scoft.picture_sha256"] == f"first {len(kept)} of 20000 kept"
-    unchanged = lora.metadata.keys() - note.keys()
-    assert {key: metadata[key] for key in unchanged} == {
-        key: lora.metadata[key] for key in unchanged
-    }
-    assert "header was too long" in caplog.text
-
-
-def test_a_single_long_value_is_left_out_whole(tmp_path):
-    lora = lora_from_adapter(trained_unet())
-    metadata = {"ssmd_cover_images": "x" * 2_000_000, "short": "kept"}
-    write_lora(tmp_path / "lora.safetensors", Lora(lora.layers, metadata))
-
-    read = read_metadata(tmp_path / "lora.safetensors")
-
-    assert read["short"] == "kept"
-    assert json.loads(read["scoft.trimmed"])["ssmd_cover_images"] == "left out"
-    assert "ssmd_cover_images" not in read
-
-
 def imported_by(statement: str) -> set[str]:
     listing = f"{statement}\nimport sys\nprint(*sys.modules)"
     return set(subprocess.check_output([sys.executable, "-c", listing], text=True).split())
@@ -940,3 +579,13 @@ def test_reading_a_lora_needs_neither_diffusers_nor_peft():
 
     assert "scoft_training.lora_files" in modules
     assert not {"diffusers", "peft"} & modules
+
+
+def test_the_public_names_are_pinned():
+    assert lora_files.__all__ == [
+        "lora_from_state_dict",
+        "lora_state_dict",
+        "read_lora",
+        "read_metadata",
+        "write_lora",
+    ]

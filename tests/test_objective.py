@@ -5,12 +5,12 @@ import weakref
 
 import pytest
 import torch
+from stack import FAST, PoolBackbone, lora_base, make_batch, make_objective, small_base
 
 from scoft_training.config import MemoryConfig, TrainConfig
 from scoft_training.losses import self_contrastive_loss
 from scoft_training.models import lora_parameters
 from scoft_training.sampling import strided_timesteps
-from stack import FAST, PoolBackbone, lora_base, make_batch, make_objective, small_base
 
 CONFIG = TrainConfig(
     batch_size=1,
@@ -268,7 +268,7 @@ def test_augmented_distances_are_means_over_joint_views():
     gradients, terms = gradients_of(config, batch)
     assert terms["perceptual"].shape == (1,)
     assert terms["perceptual"].item() > 0
-    again, same = gradients_of(config, batch)
+    _again, same = gradients_of(config, batch)
     assert torch.equal(terms["perceptual"], same["perceptual"])
     assert max(gradient.abs().max() for gradient in gradients.values()) > 0
     other = dataclasses.replace(config, seed=1)

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from stack import write_demo
 
 RANDOM_KILLS = 10

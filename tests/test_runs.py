@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from stack import SMALL_RUN, register_small, small_base, write_demo
 
 from scoft_training.config import MemoryConfig
 from scoft_training.data import read_dataset
@@ -33,7 +34,6 @@ from scoft_training.files import digest_tensors
 from scoft_training.lora_files import read_metadata
 from scoft_training.models import lora_parameters
 from scoft_training.runs import RunRequest, default_work_folder, run_training
-from stack import SMALL_RUN, register_small, small_base, write_demo
 
 register_small()
 

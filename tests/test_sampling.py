@@ -1,5 +1,7 @@
 """The closed form of the recorded step against the chain it stands for."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -59,7 +61,7 @@ def test_the_grid_falls_strictly_for_every_timestep_and_starts_there():
     for t in range(1000):
         own = grid[t, : num_steps[t]].tolist()
         assert own[0] == t
-        assert all(one > other for one, other in zip(own, own[1:], strict=False)), own
+        assert all(one > other for one, other in itertools.pairwise(own)), own
         assert grid[t, num_steps[t] :].tolist() == [0] * (20 - len(own))
 
 

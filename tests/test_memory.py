@@ -1,0 +1,48 @@
+"""Choices of memory: made once, from what is free."""
+
+import pytest
+import torch
+from stack import CPU, small_base
+
+from scoft_training.config import MemoryConfig
+from scoft_training.memory import apply_memory, decide_memory, free_memory, peak_memory
+
+GIB = 2**30
+
+
+def decide(config=None, *, free, resolution=512, batch_size=2):
+    return decide_memory(
+        config or MemoryConfig(), free_bytes=free, resolution=resolution, batch_size=batch_size
+    )
+
+
+def test_plenty_chooses_the_fastest_and_little_the_smallest():
+    fast = MemoryConfig("off", "off", 2, "on")
+    assert decide(free=None) == fast
+    assert decide(free=80 * GIB) == fast
+    assert decide(free=4 * GIB) == MemoryConfig("on", "on", 1, "off")
+    assert decide(free=4 * GIB, resolution=128) == fast
+
+
+def test_what_was_asked_for_is_never_overruled():
+    asked = MemoryConfig("on", "off", 7, "off")
+    for free in (None, 1, 80 * GIB):
+        assert decide(asked, free=free) == asked
+
+
+@pytest.mark.parametrize("choice", ["on", "off"])
+def test_checkpointing_is_switched_on_both_networks(choice):
+    base = small_base()
+    apply_memory(MemoryConfig(choice, choice, 1, "on"), base.unet, base.vae)
+    assert base.unet.is_gradient_checkpointing == (choice == "on")
+    assert base.vae.is_gradient_checkpointing == (choice == "on")
+    apply_memory(MemoryConfig("off", "off", 1, "on"), base.unet, base.vae)
+    assert not base.unet.is_gradient_checkpointing
+
+
+def test_the_cpu_has_no_bottleneck_and_tells_its_resident_memory():
+    assert free_memory(CPU) is None
+    before = peak_memory(CPU)
+    block = torch.ones(64 * 2**20, dtype=torch.uint8)
+    assert peak_memory(CPU) - before > 32 * 2**20
+    del block

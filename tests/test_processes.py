@@ -1,0 +1,72 @@
+"""More than one process: the same draws, the same weights up to the order of summation."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from stack import write_demo
+
+RUNNER = """
+import sys
+sys.path.insert(0, {tests!r})
+import conftest
+from stack import register_small
+register_small()
+from scoft_training.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    dataset = write_demo(tmp_path / "aruna")
+    script = tmp_path / "run.py"
+    script.write_text(RUNNER.format(tests=str(Path(__file__).parent)))
+
+    def start(processes, work, *words):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command += ["--nproc_per_node", str(processes), str(script), "train", str(dataset)]
+        command += ["--base", "small", "--device", "cpu", "--perceptual-backbone", "pool"]
+        command += ["--precision", "fp64", "--resolution", "64", "--rank", "4", "--steps", "5"]
+        command += ["--ddim-steps", "3", "--perceptual-every", "2", "--learning-rate", "1e-3"]
+        command += ["--gradient-accumulation-steps", "3", "--save-every", "4"]
+        command += ["--work", str(tmp_path / work), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    return start
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_lora(launch, tmp_path):
+    for processes in (1, 2):
+        done = launch(processes, f"work-{processes}")
+        assert done.returncode == 0, done.stderr
+        # One process speaks, however many there are.
+        assert done.stderr.count("LoRA written: ") == 1
+    (one,) = (tmp_path / "work-1").glob("runs/*/lora.safetensors")
+    (two,) = (tmp_path / "work-2").glob("runs/*/lora.safetensors")
+    assert one.parent.name == two.parent.name
+    alone, together = load_file(one), load_file(two)
+    moved = max(tensor.abs().max() for name, tensor in alone.items() if "lora_up" in name)
+    assert moved > 1e-4
+    for name, tensor in alone.items():
+        torch.testing.assert_close(together[name], tensor, rtol=1e-9, atol=1e-12)
+
+    two.unlink()
+    refused = launch(1, "work-2")
+    assert refused.returncode != 0
+    assert "processes was 2, now 1" in refused.stderr
+    assert "--allow-inexact-resume" in refused.stderr
+    assert launch(1, "work-2", "--allow-inexact-resume").returncode == 0
+    for name, tensor in load_file(two).items():
+        torch.testing.assert_close(tensor, alone[name], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_more_processes_than_pictures_are_refused(launch):
+    done = launch(2, "work", "--gradient-accumulation-steps", "1")
+    assert done.returncode != 0
+    assert "2 processes cannot share 1 pictures per step. Raise `batch_size`" in done.stderr
