@@ -61,8 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("dataset", type=Path, help="root folder, with train/metadata.jsonl in it")
     check.add_argument("--split", default="train", help="which split (default: train)")
     check.add_argument(
-        "--preset-needs",
-        dest="preset",
+        "--preset",
         default="m",
         metavar="PRESET",
         help="check for what this preset needs: m generic captions, mpc negatives too (default: m)",
@@ -259,7 +258,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         save_random_clip(clip)
         draw_demo_dataset(dataset)
         (folder / "ready").touch()
-    words = ["dataset", "check", str(dataset), "--preset-needs", "mpc", "--resolution", "128"]
+    words = ["dataset", "check", str(dataset), "--preset", "mpc", "--resolution", "128"]
     print("\n$ scoft", *words, flush=True)
     status = main(words)
     if status:

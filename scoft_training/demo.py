@@ -96,6 +96,11 @@ def save_random_clip(folder: Path) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_WEIGHTS_SEED)
         network = CLIP(embed_dim=32, vision_cfg=vision, text_cfg=text)
+        for name, value in network.visual.named_parameters():
+            if name.endswith("bn3.weight"):
+                # open_clip begins every block as the identity, waiting to be trained.
+                torch.nn.init.ones_(value)
+        _settle_batch_norms(network.visual)
     preprocessing = {"mean": [0.4815, 0.4578, 0.4082], "std": [0.2686, 0.2613, 0.2758]}
     write_json(
         folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocessing}
@@ -106,6 +111,15 @@ def save_random_clip(folder: Path) -> None:
             {name: value.contiguous() for name, value in network.state_dict().items()}, aside
         ),
     )
+
+
+@torch.no_grad()
+def _settle_batch_norms(visual: torch.nn.Module) -> None:
+    """Let batch norms measure smooth random pictures, so that features do not vanish by depth."""
+    visual.train()
+    for _ in range(40):
+        visual(torch.nn.functional.interpolate(torch.randn(16, 3, 8, 8), size=64, mode="bicubic"))
+    visual.eval()
 
 
 _SUBJECTS = ("house", "bowl", "robe")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from .config import Option, options, preset_values, validate
 
-__all__ = ["add_flags", "config_from_flags"]
+__all__ = ["add_flags", "config_from_flags", "options_table"]
 
 _Config = TypeVar("_Config")
 
@@ -61,14 +61,25 @@ def _parser_of(option: Option) -> Callable[[str], Any]:
 
 
 def _help(option: Option) -> str:
-    default = "none" if option.default is None else option.default
-    if option.kind is bool:
-        default = "on" if option.default else "off"
     limits = ""
     if option.minimum is not None and option.maximum is not None:
         low, high = option.kind(option.minimum), option.kind(option.maximum)
         limits = f", {low} to {high}"
     # argparse reads percent signs as formats.
-    return f"{option.help} (default: {default if default != '' else 'empty'}{limits})".replace(
-        "%", "%%"
-    )
+    return f"{option.help} (default: {_default(option)}{limits})".replace("%", "%%")
+
+
+def _default(option: Option) -> str:
+    if option.kind is bool:
+        return "on" if option.default else "off"
+    return {None: "none", "": "empty"}.get(option.default, str(option.default))
+
+
+def options_table(config_class: type) -> str:
+    """Return the options of `config_class` as a Markdown table, for the README."""
+    lines = ["| flag | what it does | default |", "| --- | --- | --- |"]
+    for option in options(config_class):
+        accepted = " ".join(f"`{choice}`" for choice in option.choices)
+        help_text = f"{option.help} One of {accepted}." if accepted else option.help
+        lines.append(f"| `{option.flag}` | {help_text} | {_default(option)} |")
+    return "\n".join(lines)

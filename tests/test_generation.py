@@ -1,4 +1,4 @@
-"""Pictures with and without a LoRA: the base stays the base, the seed decides, the sheet is full."""
+"""Pictures with and without a LoRA: base, seed and sheet are what they should be."""
 
 import dataclasses
 
