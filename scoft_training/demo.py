@@ -172,13 +172,13 @@ def draw_demo_dataset(folder: Path, *, num_pictures: int = 12, negatives: int = 
 def _scene(
     number: int, subject: str, colour: tuple[int, ...], *, patterned: bool = True
 ) -> Image.Image:
-    """A 160 x 160 picture; place and size depend on `number` alone, so negatives lie on theirs."""
+    """A 200 x 160 picture; place and size depend on `number` alone, so negatives lie on theirs."""
     draw_from = generator(number, "scene")
     left, top, size = (int(value) for value in torch.randint(16, 56, (3,), generator=draw_from))
-    size += 50
-    image = Image.new("RGB", (160, 160), (232, 222, 196) if patterned else (200, 198, 194))
+    left, size = left + 20, size + 50
+    image = Image.new("RGB", (200, 160), (232, 222, 196) if patterned else (200, 198, 194))
     draw = ImageDraw.Draw(image)
-    draw.rectangle((0, 120, 160, 160), fill=(150, 170, 110) if patterned else (160, 158, 150))
+    draw.rectangle((0, 120, 200, 160), fill=(150, 170, 110) if patterned else (160, 158, 150))
     right, bottom = left + size, top + size
     if subject == "house":
         middle = left + size // 2

@@ -6,6 +6,7 @@ Events are plain values: no tensors, no absolute paths of the machine.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -122,7 +123,12 @@ Event = (
 def to_json(event: Event) -> dict[str, Any]:
     """Return an event as plain values, its kind under `event` (say "step" for a StepEvent)."""
     kind = type(event).__name__.removesuffix("Event").lower()
-    return {"event": kind, **dataclasses.asdict(event)}
+    values = dataclasses.asdict(event)
+    # JSON has no infinity, and an fp16 step that is skipped for its scale has such a norm.
+    return {"event": kind} | {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 class StopRequested(Exception):

@@ -12,7 +12,14 @@ import torch
 from .config import MemoryConfig
 from .errors import NotEnoughMemoryError
 
-__all__ = ["apply_memory", "decide_memory", "free_memory", "out_of_memory", "peak_memory"]
+__all__ = [
+    "apply_memory",
+    "begin_peak",
+    "decide_memory",
+    "free_memory",
+    "out_of_memory",
+    "peak_memory",
+]
 
 _GIB = 2**30
 # Rough needs of Stable Diffusion 1.x for one 512 x 512 picture in a 16-bit format; they grow with
@@ -80,8 +87,14 @@ def apply_memory(memory: MemoryConfig, unet: Any, vae: Any) -> None:
             network.eval()
 
 
+def begin_peak(device: torch.device) -> None:
+    """Let `peak_memory` count from here on; what came before the loop is not the loop's."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory(device: torch.device) -> int:
-    """Return the device's peak allocation in bytes, or this process's resident memory on CPU."""
+    """Return the device's peak allocation in bytes, or the process's resident memory on CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     import psutil

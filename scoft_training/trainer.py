@@ -21,7 +21,7 @@ from .checkpoints import TrainingState
 from .config import MemoryConfig, TrainConfig
 from .errors import ConfigError, DivergenceError
 from .events import Event, StepEvent, StopRequested, ValidationEvent, stop_check
-from .memory import out_of_memory, peak_memory
+from .memory import begin_peak, out_of_memory, peak_memory
 from .models import BaseModel, lora_parameters
 from .objective import Objective
 from .precompute import TrainingSet
@@ -174,6 +174,7 @@ class Trainer:
             DivergenceError: NaN, explosion, or a LoRA that did not move.
             NotEnoughMemoryError: out of memory, with what to lower.
         """
+        begin_peak(self._device)
         while self.step < self._config.steps:
             if self._anyone(should_stop()):
                 raise StopRequested

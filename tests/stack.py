@@ -26,19 +26,20 @@ FAST = MemoryConfig(
 class PoolBackbone(PerceptualBackbone):
     """Two smooth features of pooled pictures; cheap, differentiable everywhere."""
 
-    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, dtype: torch.dtype = torch.float64, side: int = 8) -> None:
         draw = torch.Generator().manual_seed(17)
         weight = torch.randn(5, 3, 3, 3, generator=draw, dtype=torch.float64) / 3
         super().__init__(
             "pool",
             torch.nn.Identity(),
-            settings={"pool": 8},
+            settings={"pool": side},
             dtype=dtype,
             constants={"weight": weight},
         )
+        self._side = side
 
     def features(self, images: Tensor) -> list[Tensor]:
-        pooled = torch.nn.functional.avg_pool2d(self._checked(images), 8)
+        pooled = torch.nn.functional.avg_pool2d(self._checked(images), self._side)
         return [pooled, torch.tanh(torch.nn.functional.conv2d(pooled, self.weight))]
 
 
