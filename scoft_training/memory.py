@@ -5,6 +5,7 @@ A recomputed forward must equal the first, so nothing here changes while a run g
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ __all__ = [
     "begin_peak",
     "decide_memory",
     "free_memory",
+    "keep_begun",
     "out_of_memory",
     "peak_memory",
 ]
@@ -70,6 +72,28 @@ def decide_memory(
             config.batched_guidance, not short_of(_UNET_ACTIVATIONS * pictures / 2)
         ),
     )
+
+
+def keep_begun(asked: MemoryConfig, chosen: MemoryConfig, begun: MemoryConfig) -> MemoryConfig:
+    """Return the choices of a resumed run: those it began with where they still fit.
+
+    Args:
+        asked: what the user asks for now; an explicit choice stands.
+        chosen: `asked` as `decide_memory` decides it now.
+        begun: what the run began with; it stays unless the memory that is free now asks for less.
+    """
+    leaner = {
+        "gradient_checkpointing": chosen.gradient_checkpointing > begun.gradient_checkpointing,
+        "decoder_checkpointing": chosen.decoder_checkpointing > begun.decoder_checkpointing,
+        "decode_batch_size": chosen.decode_batch_size < begun.decode_batch_size,
+        "batched_guidance": chosen.batched_guidance < begun.batched_guidance,
+    }
+    kept = {
+        name: getattr(begun, name)
+        for name, needs_less in leaner.items()
+        if getattr(asked, name) in ("auto", 0) and not needs_less
+    }
+    return dataclasses.replace(chosen, **kept)
 
 
 def apply_memory(memory: MemoryConfig, unet: Any, vae: Any) -> None:

@@ -101,6 +101,22 @@ class RunFolder:
         if self._writes:
             write_json(self._path / "config.json", values)
 
+    def begun(self) -> dict[str, Any]:
+        """Return what `write_config` wrote at the run's beginning.
+
+        Raises:
+            ResumeError: the file is gone or damaged although there are checkpoints.
+        """
+        path = self._path / "config.json"
+        try:
+            begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ResumeError(
+                f"{path}: cannot be read ({error}), so it is not known how this run was begun. Put "
+                "it back, or move the run's folder away to begin anew."
+            ) from error
+        return begun
+
     def require_same_choices(self, now: Mapping[str, Any], *, allow_other: bool) -> None:
         """Compare what sums are made of with the run's beginning.
 
@@ -111,7 +127,7 @@ class RunFolder:
         Raises:
             ResumeError: they differ and nobody agreed to it.
         """
-        begun = json.loads((self._path / "config.json").read_text(encoding="utf-8"))
+        begun = self.begun()
         changed = [name for name in now if now[name] != begun[name]]
         if not changed:
             return
@@ -120,7 +136,8 @@ class RunFolder:
             raise ResumeError(
                 f"Run {self._run_id} began with other choices than it would go on with now "
                 f"({changes}), and would no longer end with exactly the same weights. Set them as "
-                "they were, or allow it with --allow-inexact-resume."
+                "they were, free memory where less of it is free than then, or allow the "
+                "difference with --allow-inexact-resume."
             )
         logger.warning("Run %s goes on inexactly: %s", self._run_id, changes)
 

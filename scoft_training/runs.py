@@ -40,7 +40,7 @@ from .files import digest_json, digest_text
 from .lora_files import read_lora, write_lora
 from .lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
 from .lora_metadata import TrainingRecord, lora_metadata
-from .memory import apply_memory, decide_memory, free_memory
+from .memory import apply_memory, decide_memory, free_memory, keep_begun
 from .models import (
     BaseModel,
     attach_lora,
@@ -388,7 +388,7 @@ class _Run:
         return training_set, validation_set
 
     def _memory_choices(self, folder: RunFolder, *, resuming: bool) -> MemoryConfig:
-        """Decide; a run that is gone on with must find the choices it began with."""
+        """Decide; a run that is gone on with keeps the choices it began with, or needs consent."""
         memory = decide_memory(
             self._request.memory,
             free_bytes=free_memory(self._device),
@@ -396,6 +396,9 @@ class _Run:
             batch_size=self._config.batch_size,
         )
         if resuming:
+            memory = keep_begun(
+                self._request.memory, memory, MemoryConfig(**folder.begun()["memory"])
+            )
             allow_other = self._request.allow_inexact_resume
             folder.require_same_choices(self._split(memory), allow_other=allow_other)
         return memory

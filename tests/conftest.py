@@ -1,7 +1,9 @@
 """Settings of every test process."""
 
 import logging
+from unittest import mock
 
+import pytest
 import torch
 
 # The networks of the tests are so small that a second thread costs more than it brings, and on a
@@ -10,3 +12,15 @@ torch.set_num_threads(1)
 
 # diffusers notes each conversion of a network built by hand; nothing here depends on it.
 logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
+
+
+@pytest.fixture(scope="module")
+def small_registry():
+    """The small base and backbone by name, for one module; the registries are put back after it."""
+    from stack import register_small
+
+    from scoft_training import backbones, models
+
+    with mock.patch.dict(backbones._REGISTRY), mock.patch.dict(models._BASES):
+        register_small()
+        yield

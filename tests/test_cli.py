@@ -9,12 +9,12 @@ import sys
 
 import pytest
 from PIL import Image
-from stack import register_small, small_base, write_demo
+from stack import small_base, write_demo
 
 from scoft_training.cli import main
 from scoft_training.lora_files import read_lora
 
-register_small()
+pytestmark = pytest.mark.usefixtures("small_registry")
 
 TRAIN = ["--device", "cpu", "--perceptual-backbone", "pool", "--resolution", "64", "--rank", "4"]
 TRAIN += ["--ddim-steps", "3", "--perceptual-every", "2", "--learning-rate", "1e-3", "--steps", "3"]

@@ -4,18 +4,14 @@ import dataclasses
 
 import pytest
 from safetensors.torch import load_file
-from stack import SMALL_RUN, PoolBackbone, register_small, write_demo
+from stack import SMALL_RUN, PoolBackbone, write_demo
 
-from scoft_training.backbones import backbone_description, register_backbone
+from scoft_training.backbones import register_backbone
 from scoft_training.config import TrainConfig, options
 from scoft_training.files import digest_tensors
-from scoft_training.lpips_network import load_lpips
 from scoft_training.runs import RunRequest, run_training
 
-register_small()
-register_backbone(
-    "pool-16", lambda request: PoolBackbone(request.dtype, side=16), description="coarser"
-)
+pytestmark = pytest.mark.usefixtures("small_registry")
 
 SHORT = dataclasses.replace(SMALL_RUN, steps=4, margin=2.0, weight_decay=0.01)
 
@@ -56,11 +52,13 @@ WITHOUT_EFFECT = {"preset": "mpc", "save_every": 1, "keep_checkpoints": 1, "vali
 
 
 @pytest.fixture(scope="module")
-def digest_of(tmp_path_factory):
+def digest_of(tmp_path_factory, small_registry):
     folder = tmp_path_factory.mktemp("options")
     dataset = write_demo(folder / "aruna")
+    register_backbone(
+        "pool-16", lambda request: PoolBackbone(request.dtype, side=16), description="coarser"
+    )
     # LPIPS needs 528 MB of VGG; what its weight does to a run is the same with any network.
-    description = backbone_description("lpips")
     register_backbone("lpips", lambda request: PoolBackbone(request.dtype), description="pool")
     work = folder / "work"
 
@@ -71,8 +69,7 @@ def digest_of(tmp_path_factory):
         list(run_training(request))
         return digest_tensors({name: t.float() for name, t in load_file(output).items()})
 
-    yield digest
-    register_backbone("lpips", load_lpips, description=description)
+    return digest
 
 
 @pytest.fixture(scope="module")

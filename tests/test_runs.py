@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from stack import SMALL_RUN, register_small, small_base, write_demo
+from stack import SMALL_RUN, small_base, write_demo
 
 from scoft_training.config import MemoryConfig
 from scoft_training.data import read_dataset
@@ -35,7 +35,7 @@ from scoft_training.lora_files import read_metadata
 from scoft_training.models import lora_parameters
 from scoft_training.runs import RunRequest, default_work_folder, run_training
 
-register_small()
+pytestmark = pytest.mark.usefixtures("small_registry")
 
 
 @pytest.fixture
@@ -143,6 +143,17 @@ def test_nothing_is_cast_down_in_double_precision(tmp_path, request_for):
     assert {t.dtype for name, t in tensors.items() if "lora_up" in name} == {torch.float64}
 
 
+def test_the_adapter_stays_float32_where_the_networks_are_half(tmp_path, request_for):
+    events = list(run_training(request_for(precision="bf16", steps=4)))
+    (settings,) = [event for event in events if isinstance(event, SettingsEvent)]
+    assert settings.precision == "bfloat16"
+    tensors = load_file(the_lora(tmp_path))
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    ups = [tensor for name, tensor in tensors.items() if "lora_up" in name]
+    # Weights that had been rounded to bf16 would be unchanged by rounding them again.
+    assert any(not torch.equal(tensor, tensor.bfloat16().float()) for tensor in ups)
+
+
 def stop_after(count):
     calls = iter(range(10**9))
     return lambda: next(calls) >= count
@@ -208,6 +219,17 @@ def test_a_resume_with_other_choices_needs_consent(request_for):
     events = list(run_training(request_for(memory=lean, allow_inexact_resume=True)))
     assert steps_of(events)[0].step > 1
     assert isinstance(events[-1], FinishedEvent)
+
+
+def test_a_resume_uses_the_memory_choices_of_its_beginning(tmp_path, request_for, monkeypatch):
+    list(run_training(request_for(work=tmp_path / "whole")))
+    list(run_training(request_for(), should_stop=stop_after(48)))
+    monkeypatch.setattr("scoft_training.runs.free_memory", lambda device: 1)
+    with pytest.raises(ResumeError, match="free memory where less of it is free than then"):
+        list(run_training(request_for()))
+    fast = MemoryConfig("off", "off", 2, "on")
+    list(run_training(request_for(memory=fast)))
+    assert digest(the_lora(tmp_path)) == digest(the_lora(tmp_path, "whole"))
 
 
 def test_a_run_from_an_existing_lora_begins_there(tmp_path, request_for):
