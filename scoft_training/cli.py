@@ -37,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger(__package__).setLevel(logging.INFO)
-    _quiet_libraries()
     try:
         return int(parsed.run(parsed))
     except ScoftError as error:
@@ -172,6 +171,8 @@ def _show_run(request: RunRequest, *, json_events: bool = False) -> int:
     from .progress import JsonPrinter, Printer, TextPrinter
     from .runs import run_training
 
+    _quiet_libraries()
+
     printer: Printer = JsonPrinter() if json_events else TextPrinter()
     # Under a launcher every process runs this; one of them speaks.
     speaks = int(os.environ.get("RANK", "0")) == 0
@@ -192,6 +193,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     from .lora_files import read_lora
     from .models import load_base, resolve_device, resolve_precision
 
+    _quiet_libraries()
     config = config_from_flags(GenerateConfig, arguments)
     prompts = _prompts(arguments)
     out: Path = arguments.out
@@ -246,6 +248,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from .demo import draw_demo_dataset, save_random_base, save_random_clip
     from .runs import RunRequest
 
+    _quiet_libraries()
     folder: Path = arguments.folder
     print(
         "scoft demo: the whole way with small networks of RANDOM weights, built on the spot, and "
@@ -307,7 +310,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
 
 
 def _quiet_libraries() -> None:
-    """Loading bars and notes of libraries would drown our own."""
+    """Loading bars and notes of libraries would drown our own; imports them, so call it late."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from diffusers.utils import logging as diffusers_logging

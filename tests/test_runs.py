@@ -58,6 +58,9 @@ def request_for(tmp_path, dataset):
     return make
 
 
+PLAIN = {"memorization_weight": 0.0, "perceptual_weight": 0.0, "contrastive_weight": 0.0}
+
+
 def digest(path):
     return digest_tensors(load_file(path))
 
@@ -269,6 +272,14 @@ def test_validation_is_fixed_held_out_and_changes_nothing(tmp_path, request_for)
     assert validation(again) == found
 
 
+def test_training_lowers_the_loss_on_held_out_rows(request_for):
+    learning = {"steps": 60, "learning_rate": 5e-3, "optimizer": "adam", "lr_scheduler": "constant"}
+    events = list(run_training(request_for(validate_every=20, **learning, **PLAIN)))
+    losses = [loss for _, loss in validation(events)]
+    assert losses[0] > losses[1] > losses[2]
+    assert losses[2] < 0.9 * losses[0]
+
+
 def test_validation_without_held_out_rows_is_refused(dataset, request_for):
     shutil.rmtree(dataset / "test")
     with pytest.raises(ConfigError, match="has no held-out rows: put some into test/metadata.jso"):
@@ -328,9 +339,6 @@ def spoiled_base(spoil):
 
     base.unet.conv_out.register_forward_hook(hook)
     return base
-
-
-PLAIN = {"memorization_weight": 0.0, "perceptual_weight": 0.0, "contrastive_weight": 0.0}
 
 
 def test_nan_stops_the_run_and_keeps_what_was_saved(tmp_path, request_for):
