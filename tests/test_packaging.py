@@ -1,6 +1,7 @@
 """What is installed, what is imported, and what is not."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ def test_the_packs_root_is_not_importable():
     """`nodes` would shadow the host's own module of that name."""
     found = run("import importlib.util; print(importlib.util.find_spec('nodes'))")
     assert found.strip() == "None"
+    paths = json.loads(run("import json, sys, scoft_training; print(json.dumps(sys.path))"))
+    assert not any(path and ROOT.samefile(path) for path in paths if Path(path).is_dir())
 
 
 def test_requirements_name_nothing_that_the_host_brings():

@@ -86,7 +86,7 @@ def test_the_last_step_ends_where_alpha_is_one_and_padding_has_no_length():
     assert sigmas[2, 0].item() == pytest.approx(((1 - a) / a).sqrt().item(), rel=1e-12)
 
 
-@pytest.mark.parametrize("which", ["first", "middle", "last"])
+@pytest.mark.parametrize("which", ["first", "middle", "last", "random"])
 def test_closed_form_equals_backpropagation_through_the_whole_chain(which):
     net = SmallNet()
     timesteps = torch.tensor([0, 1, 2, 19, 20, 37, 500, 999])
@@ -94,7 +94,12 @@ def test_closed_form_equals_backpropagation_through_the_whole_chain(which):
     latents = torch.randn(8, 3, 5, 7, generator=draw, dtype=torch.float64)
     weights = torch.randn(8, 3, 5, 7, generator=draw, dtype=torch.float64)
     _, num_steps = strided_timesteps(timesteps, 20)
-    recorded = {"first": 0 * num_steps, "middle": num_steps // 2, "last": num_steps - 1}[which]
+    recorded = {
+        "first": 0 * num_steps,
+        "middle": num_steps // 2,
+        "last": num_steps - 1,
+        "random": recorded_steps("random", num_steps, torch.rand(8, generator=draw)),
+    }[which]
 
     x0 = recorded_ddim_sample(net, latents, timesteps, ALPHAS_CUMPROD, recorded_step=recorded)
     (ours,) = torch.autograd.grad((x0 * weights).sum(), net.mix)
