@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
@@ -15,25 +16,15 @@ from PIL import Image, ImageDraw
 from .draws import choice, generator
 from .files import write_aside, write_json
 
-__all__ = ["draw_demo_dataset", "save_random_base", "save_random_clip"]
+__all__ = ["draw_demo_dataset", "random_networks", "save_random_base", "save_random_clip"]
 
 _WEIGHTS_SEED = 20240801
 
 
-def save_random_base(folder: Path, *, prediction_type: str = "epsilon") -> None:
-    """Write a small text-to-image model with random weights in diffusers' layout.
+def random_networks() -> tuple[Any, Any]:
+    """Return a small UNet2DConditionModel and AutoencoderKL (factor 8), the same every time."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
 
-    UNet2DConditionModel, AutoencoderKL (factor 8), CLIPTextModel and CLIPTokenizer with CLIP's own
-    vocabulary; the noise schedule is Stable Diffusion's. The same weights every time.
-
-    Args:
-        folder: made if missing; an existing model in it is replaced.
-        prediction_type: "epsilon" or "v_prediction".
-    """
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    text = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_WEIGHTS_SEED)
         unet = UNet2DConditionModel(
@@ -51,6 +42,26 @@ def save_random_base(folder: Path, *, prediction_type: str = "epsilon") -> None:
             up_block_types=("UpDecoderBlock2D",) * 4,
             layers_per_block=1,
         )
+    return unet, vae
+
+
+def save_random_base(folder: Path, *, prediction_type: str = "epsilon") -> None:
+    """Write a small text-to-image model with random weights in diffusers' layout.
+
+    UNet2DConditionModel, AutoencoderKL (factor 8), CLIPTextModel and CLIPTokenizer with CLIP's own
+    vocabulary; the noise schedule is Stable Diffusion's. The same weights every time.
+
+    Args:
+        folder: made if missing; an existing model in it is replaced.
+        prediction_type: "epsilon" or "v_prediction".
+    """
+    from diffusers import DDIMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    unet, vae = random_networks()
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_WEIGHTS_SEED)
         text_encoder = CLIPTextModel(CLIPTextConfig(num_hidden_layers=2, **text))
     scheduler = DDIMScheduler(
         beta_start=0.00085,

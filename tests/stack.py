@@ -65,26 +65,13 @@ class SpelledCaptions:
         return self
 
 
-def _build(dtype: torch.dtype, prediction_type: str = "epsilon") -> BaseModel:
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+def small_base(dtype: torch.dtype = torch.float64, prediction_type: str = "epsilon") -> BaseModel:
+    """A base model with random weights, without a LoRA; the same every time."""
+    from diffusers import DDIMScheduler
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(23)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(32, 64),
-            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=1,
-            cross_attention_dim=32,
-            attention_head_dim=4,
-        )
-        vae = AutoencoderKL(
-            block_out_channels=(32, 32, 32, 64),
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            layers_per_block=1,
-        )
+    from scoft_training.demo import random_networks
+
+    unet, vae = random_networks()
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
     schedule = NoiseSchedule(scheduler.alphas_cumprod.double(), prediction_type)
     return BaseModel(
@@ -96,11 +83,6 @@ def _build(dtype: torch.dtype, prediction_type: str = "epsilon") -> BaseModel:
         schedule=schedule,
         digest=f"small {dtype} {prediction_type}",
     )
-
-
-def small_base(dtype: torch.dtype = torch.float64, prediction_type: str = "epsilon") -> BaseModel:
-    """A base model with random weights, without a LoRA; the same every time."""
-    return _build(dtype, prediction_type)
 
 
 def lora_base(dtype: torch.dtype = torch.float64, *, moved: bool = True, **kinds: Any) -> BaseModel:
