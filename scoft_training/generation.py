@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .config import GenerateConfig
 from .draws import normal
+from .errors import NotEnoughMemoryError
 from .lora_layers import Lora, applied_lora
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
@@ -56,7 +57,29 @@ def generate(
         device: where to compute.
         dtype: of the networks.
         check_stop: called before each DDIM step; raises to stop.
+
+    Raises:
+        NotEnoughMemoryError: out of memory.
     """
+    try:
+        yield from _generate(base, prompts, seeds, config, lora, device, dtype, check_stop)
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemoryError(
+            f"The memory of {device} does not suffice to draw at `resolution` {config.resolution}. "
+            "Lower it, or close other programs that use the device."
+        ) from error
+
+
+def _generate(
+    base: BaseModel,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    config: GenerateConfig,
+    lora: Lora | None,
+    device: torch.device,
+    dtype: torch.dtype,
+    check_stop: Callable[[], None],
+) -> Iterator[GeneratedPicture]:
     with on_device(base.captions, device):
         embeds = base.captions.encode([*prompts, config.negative_prompt]).prompt_embeds.to(device)
     predictor = NoisePredictor(

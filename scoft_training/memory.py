@@ -132,17 +132,17 @@ def out_of_memory(
 ) -> NotEnoughMemoryError:
     """Return the error that says what to lower, in order of effect."""
     advice = []
-    if memory.gradient_checkpointing == "off":
+    if memory.gradient_checkpointing != "on":
         advice.append("set `gradient_checkpointing` on")
     if batch_size > 1:
         advice.append(
             "lower `batch_size` and raise `gradient_accumulation_steps` by the same factor"
         )
-    if memory.decode_batch_size > 1:
+    if memory.decode_batch_size != 1 and batch_size > 1:
         advice.append("set `decode_batch_size` 1")
-    if memory.decoder_checkpointing == "off":
+    if memory.decoder_checkpointing != "on":
         advice.append("set `decoder_checkpointing` on")
-    if memory.batched_guidance == "on":
+    if memory.batched_guidance != "off":
         advice.append("set `batched_guidance` off")
     advice.append("lower `resolution`")
     return NotEnoughMemoryError(

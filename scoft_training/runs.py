@@ -40,7 +40,7 @@ from .files import digest_json, digest_text
 from .lora_files import read_lora, write_lora
 from .lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
 from .lora_metadata import TrainingRecord, lora_metadata
-from .memory import apply_memory, decide_memory, free_memory, keep_begun
+from .memory import apply_memory, decide_memory, free_memory, keep_begun, out_of_memory
 from .models import (
     BaseModel,
     attach_lora,
@@ -133,6 +133,7 @@ class _Run:
         self._lora_dtype = torch.promote_types(self._dtype, torch.float32)
         self._work = request.work or default_work_folder(request.dataset)
         self._accelerator = make_accelerator(self._device)
+        self._memory = request.memory
         self._last_losses: dict[str, float] = {}
 
     def events(self) -> Iterator[Event]:
@@ -154,6 +155,8 @@ class _Run:
             for event in self._carry_out(folder, run_id, dataset, held_out, base, networks):
                 folder.log([event])
                 yield event
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(self._device, self._memory, self._config.batch_size) from error
         finally:
             detach_lora(base.unet)
 
@@ -221,7 +224,7 @@ class _Run:
             for network in live:
                 stack.enter_context(on_device(network, self._device))
             state = folder.load()
-            memory = self._memory_choices(folder, resuming=state is not None)
+            memory = self._memory = self._memory_choices(folder, resuming=state is not None)
             trainer = self._trainer(base, networks, memory, training_set, validation_set)
             if state is not None:
                 trainer.load_state(state)
@@ -283,7 +286,6 @@ class _Run:
         return Trainer(
             base,
             self._config,
-            memory,
             objective,
             training_set,
             validation_set,

@@ -6,6 +6,7 @@ size, gradients are summed, so every split gives the same run up to the order of
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections import deque
@@ -18,10 +19,10 @@ from torch import Tensor
 
 from .batches import Batch, draw_batch, split_positions
 from .checkpoints import TrainingState
-from .config import MemoryConfig, TrainConfig
+from .config import TrainConfig
 from .errors import ConfigError, DivergenceError
 from .events import Event, StepEvent, StopRequested, ValidationEvent, stop_check
-from .memory import begin_peak, out_of_memory, peak_memory
+from .memory import begin_peak, peak_memory
 from .models import BaseModel, lora_parameters
 from .objective import Objective
 from .precompute import TrainingSet
@@ -58,7 +59,6 @@ class Trainer:
     Args:
         base: its UNet carries the LoRA and lies on `device`.
         config: validated.
-        memory: decided, without `auto`; used for the advice when memory runs out.
         objective: losses of the same base.
         training_set: examples.
         validation_set: held-out examples, or None.
@@ -74,7 +74,6 @@ class Trainer:
         self,
         base: BaseModel,
         config: TrainConfig,
-        memory: MemoryConfig,
         objective: Objective,
         training_set: TrainingSet,
         validation_set: TrainingSet | None,
@@ -93,7 +92,6 @@ class Trainer:
             )
         self._base = base
         self._config = config
-        self._memory = memory
         self._objective = objective
         self._training_set = training_set
         self._validation_set = validation_set
@@ -172,7 +170,6 @@ class Trainer:
         Raises:
             StopRequested: `should_stop` became true; the trainer stands after its last whole step.
             DivergenceError: NaN, explosion, or a LoRA that did not move.
-            NotEnoughMemoryError: out of memory, with what to lower.
         """
         begin_peak(self._device)
         while self.step < self._config.steps:
@@ -197,7 +194,6 @@ class Trainer:
         self._require_movement()
 
     def _one_step(self, should_stop: Callable[[], bool]) -> _StepResult:
-        config = self._config
         # Processes must leave a step together, so only a lone one may stop inside it.
         alone = self._accelerator.num_processes == 1
         check_stop = stop_check(should_stop if alone else lambda: False)
@@ -212,9 +208,6 @@ class Trainer:
                 for name, values in terms.items():
                     pair = torch.stack([values.sum(), values.new_tensor(float(len(values)))])
                     sums[name] = sums.get(name, 0) + pair
-        except torch.OutOfMemoryError as error:
-            self._optimizer.zero_grad(set_to_none=True)
-            raise out_of_memory(self._device, self._memory, config.batch_size) from error
         except StopRequested:
             self._optimizer.zero_grad(set_to_none=True)
             raise
@@ -279,13 +272,15 @@ class Trainer:
 
     def _validate(self, held_out: TrainingSet) -> ValidationEvent:
         """L_LDM over the held-out rows: whole pictures, fixed noise, timesteps spread evenly."""
+        # Neither the run's seed nor its losses decide what it is measured by.
+        config = dataclasses.replace(self._config, seed=0, memorization_weight=0.0)
         count = len(self._base.schedule.alphas_cumprod)
         total = torch.zeros((), dtype=torch.float64)
         for index, example in enumerate(held_out.examples):
             one = TrainingSet((example,), held_out.uncond_prompt_embeds, 1.0, ())
             drawn = draw_batch(
                 one,
-                self._config,
+                config,
                 self._base.schedule,
                 step=-1 - index,
                 positions=range(_VALIDATION_TIMESTEPS),
@@ -296,15 +291,7 @@ class Trainer:
             spread = (
                 (torch.arange(_VALIDATION_TIMESTEPS) * 2 + 1) * count // (2 * _VALIDATION_TIMESTEPS)
             )
-            batch = Batch(
-                drawn.latents,
-                drawn.noise,
-                spread.to(self._device),
-                drawn.prompt_embeds,
-                None,
-                drawn.recorded_draws,
-                (),
-            )
+            batch = dataclasses.replace(drawn, timesteps=spread.to(self._device))
             total += self._objective.validation_loss(batch).double().mean().cpu()
         pictures = len(held_out.examples)
         return ValidationEvent(step=self.step, loss=float(total / pictures), pictures=pictures)

@@ -62,7 +62,7 @@ def example(value, negatives=0):
         prompt_embeds=torch.full((3, 5), value),
         generic_prompt_embeds=torch.stack([torch.full((3, 5), value + k / 10) for k in range(3)]),
         picture_features=[torch.tensor([[value], [-value]])],
-        negative_features=[torch.full((2, negatives, 1), value)],
+        negative_features=[torch.tensor([value, -value]).view(2, 1, 1).expand(2, negatives, 1)],
         negative_distances=torch.zeros(2, negatives),
         pictures=torch.zeros(0, dtype=torch.uint8),
     )
@@ -112,7 +112,9 @@ def test_caption_picture_features_and_negatives_are_of_one_row_and_one_side():
             # No posterior noise here: the latent is the mean times the scaling factor.
             assert (batch.latents[place] == 0.5 * value * side).all()
             assert target.picture_features[0].item() == value * side
-            assert target.num_negatives == {1.0: 2, 2.0: 0, 3.0: 1}[value]
+            (negatives,) = target.negative_features
+            assert len(negatives) == target.num_negatives == {1.0: 2, 2.0: 0, 3.0: 1}[value]
+            assert (negatives == value * side).all()
             assert 0 <= batch.generic_prompt_embeds[place, 0, 0] - value < 0.25
     assert seen == {(value, side) for value in (1.0, 2.0, 3.0) for side in (1, -1)}
 

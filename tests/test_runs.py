@@ -259,7 +259,7 @@ def validation(events):
     return [(event.step, event.loss) for event in events if isinstance(event, ValidationEvent)]
 
 
-def test_validation_is_fixed_held_out_and_changes_nothing(tmp_path, request_for):
+def test_validation_is_fixed_held_out_and_changes_nothing(tmp_path, dataset, request_for):
     plain = list(run_training(request_for(work=tmp_path / "plain")))
     events = list(run_training(request_for(validate_every=4)))
     found = validation(events)
@@ -268,6 +268,12 @@ def test_validation_is_fixed_held_out_and_changes_nothing(tmp_path, request_for)
     assert {event.pictures for event in events if isinstance(event, ValidationEvent)} == {4}
     assert validation(plain) == []
     assert digest(the_lora(tmp_path)) == digest(the_lora(tmp_path, "plain"))
+    # Held-out rows need no generic caption, whatever losses are on.
+    path = dataset / "test" / "metadata.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        del row["blip_text"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     again = list(run_training(request_for(work=tmp_path / "again", validate_every=4)))
     assert validation(again) == found
 
