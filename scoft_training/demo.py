@@ -16,7 +16,13 @@ from PIL import Image, ImageDraw
 from .draws import choice, generator
 from .files import write_aside, write_json
 
-__all__ = ["draw_demo_dataset", "random_networks", "save_random_base", "save_random_clip"]
+__all__ = [
+    "draw_demo_dataset",
+    "random_networks",
+    "save_clip_tokenizer",
+    "save_random_base",
+    "save_random_clip",
+]
 
 _WEIGHTS_SEED = 20240801
 
@@ -76,10 +82,10 @@ def save_random_base(folder: Path, *, prediction_type: str = "epsilon") -> None:
     vae.save_pretrained(folder / "vae")
     text_encoder.save_pretrained(folder / "text_encoder")
     scheduler.save_pretrained(folder / "scheduler")
-    _save_clip_tokenizer(folder / "tokenizer")
+    save_clip_tokenizer(folder / "tokenizer")
 
 
-def _save_clip_tokenizer(folder: Path) -> None:
+def save_clip_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer from the vocabulary that open_clip ships: no download."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
