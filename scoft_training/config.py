@@ -273,6 +273,29 @@ class TrainConfig:
         changes_weights=False,
     )
 
+    preview_every: int = _option(
+        0,
+        "Previews are drawn every n steps and at the end, beside the base model's picture of the "
+        "same prompt and seed; 0 never.",
+        minimum=0,
+        maximum=1_000_000,
+        changes_weights=False,
+    )
+    preview_prompts: str = _option(
+        "",
+        "What previews show, prompts parted by | or new lines; empty takes the first two rows' "
+        "cultural captions.",
+        changes_weights=False,
+    )
+    preview_steps: int = _option(
+        20,
+        "DDIM steps of a preview.",
+        minimum=1,
+        maximum=1000,
+        advanced=True,
+        changes_weights=False,
+    )
+
     @property
     def global_batch_size(self) -> int:
         """Pictures per optimizer step: the divisor of every loss term."""

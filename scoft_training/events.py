@@ -16,6 +16,7 @@ __all__ = [
     "Event",
     "FinishedEvent",
     "PhaseEvent",
+    "PreviewEvent",
     "SettingsEvent",
     "StepEvent",
     "StopRequested",
@@ -78,6 +79,18 @@ class ValidationEvent:
 
 
 @dataclass(frozen=True)
+class PreviewEvent:
+    """A preview after `step` steps lies in the run's folder: the base's picture, then the LoRA's.
+
+    `name` is the file's path inside that folder, `prompt` what it shows.
+    """
+
+    step: int
+    prompt: str
+    name: str
+
+
+@dataclass(frozen=True)
 class CheckpointEvent:
     """A resumable checkpoint of the first `step` steps lies on disk."""
 
@@ -113,6 +126,7 @@ Event = (
     | SettingsEvent
     | StepEvent
     | ValidationEvent
+    | PreviewEvent
     | CheckpointEvent
     | WarningEvent
     | StoppedEvent

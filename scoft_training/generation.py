@@ -20,7 +20,7 @@ from .models import BaseModel, on_device
 from .predictor import NoisePredictor
 from .sampling import denoise, strided_timesteps
 
-__all__ = ["GeneratedPicture", "contact_sheet", "generate", "to_picture"]
+__all__ = ["GeneratedPicture", "contact_sheet", "draw_picture", "generate", "to_picture"]
 
 
 @dataclass(frozen=True)
@@ -98,29 +98,52 @@ def _generate(
             with applied:
                 for index, prompt in enumerate(prompts):
                     for seed in seeds:
-                        latents = _draw(
-                            predictor, base, config, embeds[index], embeds[-1], seed, check_stop
+                        image = draw_picture(
+                            base,
+                            predictor,
+                            embeds[index],
+                            embeds[-1],
+                            seed=seed,
+                            resolution=config.resolution,
+                            inference_steps=config.inference_steps,
+                            check_stop=check_stop,
                         )
-                        image = _decode(base, latents, dtype)
                         yield GeneratedPicture(prompt, seed, with_lora, image)
 
 
-def _draw(
-    predictor: NoisePredictor,
+@torch.no_grad()
+def draw_picture(
     base: BaseModel,
-    config: GenerateConfig,
+    predictor: NoisePredictor,
     prompt_embeds: Tensor,
     uncond_prompt_embeds: Tensor,
+    *,
     seed: int,
-    check_stop: Callable[[], None],
+    resolution: int,
+    inference_steps: int,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """(tokens, channels) embeddings -> (1, channels, height, width) z_0, in VAE-scaled units."""
-    side = config.resolution // base.vae_scale_factor
+    """Draw one picture by DDIM; no graph and no inference tensor is left behind.
+
+    Args:
+        base: its VAE decoder lies where the predictor's UNet does.
+        predictor: with guidance.
+        prompt_embeds: (tokens, channels), on the device.
+        uncond_prompt_embeds: likewise.
+        seed: of the starting noise.
+        resolution: side of the picture, in pixels.
+        inference_steps: DDIM steps.
+        check_stop: called before each of them; raises to stop.
+
+    Returns:
+        (3, resolution, resolution) in [0, 1], float32 on the CPU.
+    """
+    side = resolution // base.vae_scale_factor
     shape = (1, int(base.unet.config.in_channels), side, side)
     noise = normal(shape, predictor.wide, seed, "picture").to(prompt_embeds.device)
     alphas_cumprod = predictor.alphas_cumprod
     start = torch.tensor([len(alphas_cumprod) - 1], device=noise.device)
-    grid, num_steps = strided_timesteps(start, config.inference_steps)
+    grid, num_steps = strided_timesteps(start, inference_steps)
     chain = denoise(
         lambda latents, timesteps: predictor.guided_noise(
             latents, timesteps, prompt_embeds[None], uncond_prompt_embeds
@@ -132,12 +155,8 @@ def _draw(
         recorded_step=torch.zeros_like(num_steps),
         on_step=check_stop,
     )
-    return chain.x0_latents
-
-
-@torch.no_grad()
-def _decode(base: BaseModel, latents: Tensor, dtype: torch.dtype) -> Tensor:
-    decoded: Tensor = base.vae.decode((latents / base.scaling_factor).to(dtype)).sample[0]
+    latents = (chain.x0_latents / base.scaling_factor).to(base.vae.dtype)
+    decoded: Tensor = base.vae.decode(latents).sample[0]
     return (decoded.float() / 2 + 0.5).clamp(0, 1).cpu()
 
 

@@ -156,6 +156,11 @@ class BaseModel:
         return float(self.vae.config.scaling_factor)
 
     @property
+    def decoder_parts(self) -> tuple[Any, ...]:
+        """What of the VAE is needed to decode."""
+        return self.vae.decoder, self.vae.post_quant_conv
+
+    @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent place."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))

@@ -11,6 +11,7 @@ from .events import (
     Event,
     FinishedEvent,
     PhaseEvent,
+    PreviewEvent,
     SettingsEvent,
     StepEvent,
     StoppedEvent,
@@ -122,6 +123,8 @@ def _sentence(event: Event) -> str:
         )
     if isinstance(event, ValidationEvent):
         return f"step {event.step}: L_LDM {event.loss:.4f} on {event.pictures} held-out pictures"
+    if isinstance(event, PreviewEvent):
+        return f"step {event.step}: {event.name}: {event.prompt}"
     if isinstance(event, CheckpointEvent):
         return f"step {event.step}: checkpoint written"
     if isinstance(event, WarningEvent):

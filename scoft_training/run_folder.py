@@ -1,4 +1,4 @@
-"""A run's own folder: config.json, events.jsonl, checkpoints/, lora.safetensors.
+"""A run's own folder: config.json, events.jsonl, checkpoints/, previews/, lora.safetensors.
 
 Only the main process of a run writes; nothing that a user made is replaced.
 """
@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from .checkpoints import TrainingState, load_latest, save_checkpoint
 from .errors import OutputError, ResumeError
-from .events import CheckpointEvent, Event, to_json
-from .files import copy_file, file_sha256, write_json
+from .events import CheckpointEvent, Event, PreviewEvent, to_json
+from .files import copy_file, file_sha256, write_aside, write_json
 
 __all__ = ["RunFolder"]
 
@@ -100,6 +102,13 @@ class RunFolder:
         """Write config.json: what the run does and how it was begun."""
         if self._writes:
             write_json(self._path / "config.json", values)
+
+    def save_preview(self, step: int, index: int, prompt: str, image: Image.Image) -> PreviewEvent:
+        """Write previews/step-<step>-<index>.png."""
+        name = f"previews/step-{step:08d}-{index:02d}.png"
+        # A file ending that Pillow does not know needs the format by name.
+        write_aside(self._path / name, lambda aside: image.save(aside, format="PNG"))
+        return PreviewEvent(step, prompt, name)
 
     def begun(self) -> dict[str, Any]:
         """Return what `write_config` wrote at the run's beginning.

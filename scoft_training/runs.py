@@ -52,6 +52,7 @@ from .models import (
 )
 from .objective import Objective
 from .precompute import TrainingSet, precompute
+from .previews import Previews, preview_prompts
 from .run_folder import RunFolder
 from .trainer import Trainer, make_accelerator
 
@@ -219,7 +220,9 @@ class _Run:
             )
         live = [base.unet, *(network for network in networks if network is not None)]
         if self._config.uses_denoising:
-            live += [base.vae.decoder, base.vae.post_quant_conv]
+            live += base.decoder_parts
+        # Encoded while the UNet is not there yet, so that the text encoder never stands beside it.
+        prompts, prompt_embeds = self._encode_previews(dataset, base)
         with contextlib.ExitStack() as stack:
             for network in live:
                 stack.enter_context(on_device(network, self._device))
@@ -228,6 +231,18 @@ class _Run:
             trainer = self._trainer(base, networks, memory, training_set, validation_set)
             if state is not None:
                 trainer.load_state(state)
+            previews = None
+            if prompts:
+                previews = Previews(
+                    base,
+                    self._config,
+                    memory,
+                    prompts=prompts,
+                    prompt_embeds=prompt_embeds,
+                    uncond_prompt_embeds=training_set.uncond_prompt_embeds,
+                    device=self._device,
+                    dtype=self._dtype,
+                )
             folder.write_config(
                 {
                     "run_id": run_id,
@@ -246,7 +261,7 @@ class _Run:
                 trained_parameters=sum(value.numel() for value in trainer.parameters.values()),
             )
             try:
-                yield from self._steps(trainer, folder)
+                yield from self._steps(trainer, folder, previews)
             except StopRequested:
                 yield self._save(trainer, folder)
                 yield StoppedEvent(
@@ -294,14 +309,30 @@ class _Run:
             dtype=self._dtype,
         )
 
-    def _steps(self, trainer: Trainer, folder: RunFolder) -> Iterator[Event]:
-        every = self._config.save_every
+    def _steps(
+        self, trainer: Trainer, folder: RunFolder, previews: Previews | None
+    ) -> Iterator[Event]:
+        save_every, preview_every = self._config.save_every, self._config.preview_every
         for event in trainer.run(self._should_stop):
             yield event
-            if isinstance(event, StepEvent):
-                self._last_losses |= event.losses
-                if every and event.step % every == 0:
-                    yield self._save(trainer, folder)
+            if not isinstance(event, StepEvent):
+                continue
+            self._last_losses |= event.losses
+            if save_every and event.step % save_every == 0:
+                yield self._save(trainer, folder)
+            last = event.step == self._config.steps
+            if previews is not None and (event.step % preview_every == 0 or last):
+                pictures = previews.draw(stop_check(self._should_stop))
+                for index, (prompt, image) in enumerate(pictures):
+                    yield folder.save_preview(event.step, index, prompt, image)
+
+    def _encode_previews(self, dataset: Dataset, base: BaseModel) -> tuple[list[str], torch.Tensor]:
+        """Return what previews show, and its embeddings; nothing where this process draws none."""
+        if not self._config.preview_every or not self._accelerator.is_main_process:
+            return [], torch.zeros(0)
+        prompts = preview_prompts(self._config, [row.cultural_caption for row in dataset.rows])
+        with on_device(base.captions, self._device):
+            return prompts, base.captions.encode(prompts).prompt_embeds
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)

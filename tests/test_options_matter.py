@@ -48,7 +48,15 @@ CHANGES = {
     "seed": 1,
     "precision": "fp64",
 }
-WITHOUT_EFFECT = {"preset": "mpc", "save_every": 1, "keep_checkpoints": 1, "validate_every": 2}
+WITHOUT_EFFECT = {
+    "preset": "mpc",
+    "save_every": 1,
+    "keep_checkpoints": 1,
+    "validate_every": 2,
+    "preview_every": 2,
+    "preview_prompts": "a house",
+    "preview_steps": 3,
+}
 
 
 @pytest.fixture(scope="module")
