@@ -1,9 +1,7 @@
 """SCoFT: self-contrastive fine-tuning of text-to-image models, as a library and a command.
 
-Rooms, from the ground up: `errors`; `files`, `config`, `draws`, `losses`, `sampling`; `pictures`,
-`events`; `lora_layers`, `lora_metadata`; `data`, `lora_files`, `checkpoints`, `weights`;
-`backbone_interface`; `clip_networks`, `lpips_network`; `models`, `backbones`; `precompute`,
-`generation`, `demo`; `objective`; `trainer`; `runs`; `cli`. Imports go down this list only.
+What lives in which room stands in README.md, under "The code"; which room may import which, in
+pyproject.toml's layers.
 """
 
 __version__ = "0.1.0"

@@ -1,13 +1,15 @@
 """The one interface of perceptual networks: pictures in [0, 1] -> features, and their distance.
 
 Every network is frozen and stays in eval mode; gradients go to the pictures only. Not here: the
-networks themselves (`clip_networks`, `lpips_network`) and their names (`backbones`).
+networks themselves (`clip_networks`, `dreamsim_network`, `hub_networks`, `lpips_network`) and their
+names (`backbones`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from .errors import ConfigError
 from .files import digest_json, digest_tensors
+from .weight_folders import FolderSpec, find_folder
 from .weights import WeightsSpec, find_weights
 
 __all__ = ["BackboneRequest", "PerceptualBackbone"]
@@ -31,10 +34,13 @@ class PerceptualBackbone(nn.Module):
         dtype: of the network. Preprocessing and distances are float32, or float64 with float64.
         image_size: side to which pictures are resized; None leaves them as they are.
         constants: small tensors beside the network, which stay float32 or wider.
+        filter_threshold: see below.
 
     Attributes:
         digest: sha256 over weights (names, shapes, values) and settings, `dtype` among them. Files
             that hold the same values in fp16 and in fp32 have the same digest.
+        filter_threshold: distance under which a negative counts as false, since it already looks
+            like its picture (section 4.4); None where nobody has measured one.
     """
 
     def __init__(
@@ -46,9 +52,11 @@ class PerceptualBackbone(nn.Module):
         dtype: torch.dtype,
         image_size: int | None = None,
         constants: Mapping[str, Tensor],
+        filter_threshold: float | None = None,
     ) -> None:
         super().__init__()
         self.name = name
+        self.filter_threshold = filter_threshold
         self.image_size = image_size
         self.dtype = dtype
         self.wide_dtype = torch.float64 if dtype == torch.float64 else torch.float32
@@ -105,6 +113,24 @@ class PerceptualBackbone(nn.Module):
             )
         return images.to(self.wide_dtype)
 
+    def _resized(self, images: Tensor) -> Tensor:
+        """Squeeze whole pictures into the network's square: bicubic, antialiased, differentiable.
+
+        Args:
+            images: (batch, 3, height, width) in [0, 1].
+
+        Returns:
+            (batch, 3, image_size, image_size), float32 or wider.
+        """
+        images = self._checked(images)
+        for dim in (-2, -1):
+            if images.shape[dim] != self.image_size:
+                matrix = _resize_matrix(
+                    images.shape[dim], int(self.image_size or 0), images.dtype, images.device
+                )
+                images = torch.tensordot(images, matrix, dims=([dim], [1])).movedim(-1, dim)
+        return images
+
 
 @dataclass(frozen=True)
 class BackboneRequest:
@@ -124,6 +150,15 @@ class BackboneRequest:
             search_folders=self.search_folders,
         )
 
+    def find_folder(self, spec: FolderSpec) -> tuple[Path, ...]:
+        """Return the files that `spec` describes, in its order, by `find_folder`."""
+        return find_folder(
+            spec,
+            explicit=self.weights,
+            allow_download=self.allow_download,
+            search_folders=self.search_folders,
+        )
+
 
 def _digest(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
     # float32 holds every fp16 and bf16 number, so the file's own format does not matter.
@@ -133,3 +168,18 @@ def _digest(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
         if tensor.is_floating_point()
     }
     return digest_json({"weights": digest_tensors(wide), "settings": settings})
+
+
+@lru_cache(maxsize=16)
+def _resize_matrix(size: int, new_size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return (new_size, size): bicubic antialiased resizing of one axis as a product.
+
+    It is torch's own interpolation, read off at the unit vectors. As a product its backward pass
+    is repeatable on CUDA to the last bit, which interpolate's is not, and resumed runs rely on it.
+    """
+    with torch.inference_mode(False):
+        units = torch.eye(size, dtype=torch.float64)[None, None]
+        matrix = nn.functional.interpolate(
+            units, size=(new_size, size), mode="bicubic", antialias=True
+        )
+        return matrix[0, 0].to(device=device, dtype=dtype)

@@ -1,8 +1,8 @@
 """The perceptual networks by name: which there are, registering one, loading one.
 
 Importing this room registers the built-in ones; a network's library is imported when that network
-is loaded. Not here: what a network does (`backbone_interface`, `clip_networks`, `lpips_network`)
-and where its weights lie (`weights`).
+is loaded. Not here: what a network does (`backbone_interface`, and `clip_networks`,
+`dreamsim_network`, `hub_networks`, `lpips_network`) and where its weights lie (`weights`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import torch
 
 from .backbone_interface import BackboneRequest, PerceptualBackbone
 from .clip_networks import CLIP_RN50, CLIP_RN101, CLIP_VIT_B32, load_clip
+from .dreamsim_network import ENSEMBLE, OPEN_CLIP_VITB32, load_dreamsim
 from .errors import ConfigError, unknown_name
+from .hub_networks import BLIP2, DINOV2, load_blip2, load_dinov2
 from .lpips_network import VGG16, load_lpips
 
 __all__ = [
@@ -109,3 +111,19 @@ for _spec, _model_name, _description in (
 ):
     register_backbone(_spec.name, partial(load_clip, _spec, _model_name), description=_description)
 register_backbone(VGG16.name, load_lpips, description="LPIPS on VGG16, at the pictures' own size.")
+register_backbone(
+    ENSEMBLE.spec.name,
+    partial(load_dreamsim, ENSEMBLE),
+    description="DreamSim's ensemble of DINO, CLIP and OpenCLIP ViT-B/16 (section 4.3).",
+)
+register_backbone(
+    OPEN_CLIP_VITB32.spec.name,
+    partial(load_dreamsim, OPEN_CLIP_VITB32),
+    description="DreamSim on OpenCLIP ViT-B/32 alone, which is smaller.",
+)
+register_backbone(
+    DINOV2.name, load_dinov2, description="DINOv2 ViT-L/14's last layer, before the norm."
+)
+register_backbone(
+    BLIP2.name, load_blip2, description="BLIP-2's projected query embeddings (ViT-g)."
+)

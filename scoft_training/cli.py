@@ -16,16 +16,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from . import __version__
-from .config import GenerateConfig, MemoryConfig, TrainConfig
+from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
 from .errors import ConfigError, OutputError, ScoftError
-from .events import StoppedEvent, StopRequested, stop_check
+from .events import Event, StoppedEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
-
-if TYPE_CHECKING:
-    from .runs import RunRequest
 
 __all__ = ["main"]
 
@@ -78,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_base(train)
     train.add_argument("--output", type=Path, help="copy the LoRA to this new .safetensors file")
     train.add_argument("--work", type=Path, help="work folder (default: ./scoft-work/...)")
+    train.add_argument(
+        "--negatives", metavar="SET", help="set of drawn negatives (default: the only one)"
+    )
     train.add_argument("--init-lora", type=Path, help="begin a new run from this LoRA")
     train.add_argument("--backbone-weights", type=Path, help="file or folder of the backbone")
     train.add_argument("--lpips-weights", type=Path, help="VGG16 file for LPIPS")
@@ -90,6 +89,35 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(train.add_argument_group("training"), TrainConfig)
     add_flags(train.add_argument_group("memory"), MemoryConfig)
     train.set_defaults(run=_train)
+
+    caption = commands.add_parser(
+        "caption", help="let BLIP write generic captions into the work folder"
+    )
+    caption.add_argument("dataset", type=Path, help="root folder of the picture set")
+    _add_work(caption)
+    caption.add_argument(
+        "--captioner-weights", type=Path, help="BLIP's folder (config, tokenizer, safetensors)"
+    )
+    caption.add_argument(
+        "--every-row", action="store_true", help="also pictures that have generic captions"
+    )
+    add_flags(caption.add_argument_group("captions"), CaptionConfig)
+    caption.set_defaults(run=_caption)
+
+    negatives = commands.add_parser(
+        "negatives", help="draw negatives with the unmodified model, and filter them"
+    )
+    negatives.add_argument("dataset", type=Path, help="root folder of the picture set")
+    negatives.add_argument("--base", help="folder in diffusers' layout, or a hub id")
+    negatives.add_argument("--controlnet", help="depth ControlNet: folder or hub id")
+    negatives.add_argument("--depth-weights", type=Path, help="MiDaS' file")
+    negatives.add_argument("--filter-weights", type=Path, help="file or folder of the backbone")
+    negatives.add_argument(
+        "--only-filter", metavar="SET", help="filter this set anew and draw nothing"
+    )
+    _add_work(negatives)
+    add_flags(negatives.add_argument_group("drawing and filter"), NegativesConfig)
+    negatives.set_defaults(run=_negatives)
 
     generate = commands.add_parser(
         "generate", help="draw prompts x seeds without and with a LoRA, and a contact sheet"
@@ -119,6 +147,16 @@ def _add_base(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", required=True, help="folder in diffusers' layout, or a hub id such as owner/name"
     )
+    _add_device(parser)
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work", type=Path, help="work folder (default: ./scoft-work/...)")
+    parser.add_argument("--json-events", action="store_true", help="print one JSON event a line")
+    _add_device(parser)
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps ...")
     parser.add_argument(
         "--allow-download",
@@ -148,7 +186,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from .runs import RunRequest
+    from .runs import RunRequest, run_training
 
     request = RunRequest(
         dataset=arguments.dataset,
@@ -157,6 +195,7 @@ def _train(arguments: argparse.Namespace) -> int:
         memory=config_from_flags(MemoryConfig, arguments),
         device=arguments.device,
         work=arguments.work,
+        negatives=arguments.negatives,
         output=arguments.output,
         init_lora=arguments.init_lora,
         backbone_weights=arguments.backbone_weights,
@@ -164,12 +203,45 @@ def _train(arguments: argparse.Namespace) -> int:
         allow_download=arguments.allow_download,
         allow_inexact_resume=arguments.allow_inexact_resume,
     )
-    return _show_run(request, json_events=arguments.json_events)
+    return _show(lambda stop: run_training(request, should_stop=stop), arguments.json_events)
 
 
-def _show_run(request: RunRequest, *, json_events: bool = False) -> int:
+def _caption(arguments: argparse.Namespace) -> int:
+    from .helper_runs import CaptionRequest, make_captions
+
+    request = CaptionRequest(
+        dataset=arguments.dataset,
+        config=config_from_flags(CaptionConfig, arguments),
+        weights=arguments.captioner_weights,
+        every_row=arguments.every_row,
+        device=arguments.device,
+        work=arguments.work,
+        allow_download=arguments.allow_download,
+    )
+    return _show(lambda stop: make_captions(request, should_stop=stop), arguments.json_events)
+
+
+def _negatives(arguments: argparse.Namespace) -> int:
+    from .helper_runs import NegativesRequest, make_negatives
+
+    request = NegativesRequest(
+        dataset=arguments.dataset,
+        base=arguments.base,
+        controlnet=arguments.controlnet,
+        config=config_from_flags(NegativesConfig, arguments),
+        depth=arguments.depth_weights,
+        filter_weights=arguments.filter_weights,
+        only_filter=arguments.only_filter,
+        device=arguments.device,
+        work=arguments.work,
+        allow_download=arguments.allow_download,
+    )
+    return _show(lambda stop: make_negatives(request, should_stop=stop), arguments.json_events)
+
+
+def _show(start: Callable[[Callable[[], bool]], Iterator[Event]], json_events: bool = False) -> int:
+    """Show the events of work that is told to stop by what it is started with."""
     from .progress import JsonPrinter, Printer, TextPrinter
-    from .runs import run_training
 
     _quiet_libraries()
 
@@ -179,7 +251,7 @@ def _show_run(request: RunRequest, *, json_events: bool = False) -> int:
     stopped = False
     with _stop_on_interrupt() as should_stop:
         try:
-            for event in run_training(request, should_stop=should_stop):
+            for event in start(should_stop):
                 stopped = isinstance(event, StoppedEvent)
                 if speaks:
                     printer.show(event)
@@ -245,8 +317,14 @@ def _prompts(arguments: argparse.Namespace) -> list[str]:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from .demo import draw_demo_dataset, save_random_base, save_random_clip
-    from .runs import RunRequest
+    from .demo import (
+        draw_demo_dataset,
+        save_random_base,
+        save_random_clip,
+        save_random_controlnet,
+    )
+    from .helper_runs import NegativesRequest, make_negatives
+    from .runs import RunRequest, run_training
 
     _quiet_libraries()
     folder: Path = arguments.folder
@@ -255,15 +333,36 @@ def _demo(arguments: argparse.Namespace) -> int:
         f"drawn pictures of an invented culture, in {folder}/. It shows that everything works; "
         "what it draws is noise, since nothing here was pretrained."
     )
-    base, clip, dataset = folder / "base", folder / "clip", folder / "dataset"
+    base, controlnet, clip = folder / "base", folder / "controlnet", folder / "clip"
+    dataset, work = folder / "dataset", folder / "work"
     if not (folder / "ready").exists():
         save_random_base(base)
+        save_random_controlnet(controlnet)
         save_random_clip(clip)
-        draw_demo_dataset(dataset)
+        draw_demo_dataset(dataset, negatives=0)
         (folder / "ready").touch()
-    words = ["dataset", "check", str(dataset), "--preset", "mpc", "--resolution", "128"]
+    words = ["dataset", "check", str(dataset), "--preset", "m", "--resolution", "128"]
     print("\n$ scoft", *words, flush=True)
     status = main(words)
+    if status:
+        return status
+    print(f"\n$ scoft negatives {dataset} --base {base} --controlnet {controlnet} ...", flush=True)
+    drawing = NegativesRequest(
+        dataset=dataset,
+        base=base,
+        controlnet=controlnet,
+        config=NegativesConfig(
+            resolution=128,
+            negatives_per_picture=2,
+            inference_steps=8,
+            filter_backbone="clipconv",
+            filter_threshold=0.2,
+        ),
+        filter_weights=clip,
+        device="cpu",
+        work=work,
+    )
+    status = _show(lambda stop: make_negatives(drawing, should_stop=stop))
     if status:
         return status
     print(f"\n$ scoft train {dataset} --base {base} --steps 60 --resolution 128 ...", flush=True)
@@ -272,11 +371,11 @@ def _demo(arguments: argparse.Namespace) -> int:
         base=base,
         config=TrainConfig(steps=60, resolution=128, rank=8, learning_rate=1e-3, save_every=20),
         device="cpu",
-        work=folder / "work",
+        work=work,
         output=folder / "aruna.safetensors",
         backbone_weights=clip,
     )
-    status = _show_run(request)
+    status = _show(lambda stop: run_training(request, should_stop=stop))
     if status:
         return status
     pictures = folder / "pictures"

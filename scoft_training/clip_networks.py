@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +59,7 @@ class ClipBackbone(PerceptualBackbone):
         CLIP's own preprocessing also clamps and rounds to 8 bits, which has no gradient. A picture
         that is not square is squeezed.
         """
-        images = self._checked(images)
-        for dim in (-2, -1):
-            if images.shape[dim] != self.image_size:
-                matrix = _resize_matrix(
-                    images.shape[dim], int(self.image_size or 0), images.dtype, images.device
-                )
-                images = torch.tensordot(images, matrix, dims=([dim], [1])).movedim(-1, dim)
-        return (images - self.mean) / self.std
+        return (self._resized(images) - self.mean) / self.std
 
 
 def load_clip(spec: WeightsSpec, model_name: str, request: BackboneRequest) -> ClipBackbone:
@@ -157,21 +149,6 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{path}: cannot be read as open_clip's config ({error!r}). It needs `model_cfg` and "
             "may have `preprocess_cfg`; save the model again with open_clip."
         ) from error
-
-
-@lru_cache(maxsize=16)
-def _resize_matrix(size: int, new_size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return (new_size, size): bicubic antialiased resizing of one axis as a product.
-
-    It is torch's own interpolation, read off at the unit vectors. As a product its backward pass
-    is repeatable on CUDA to the last bit, which interpolate's is not, and resumed runs rely on it.
-    """
-    with torch.inference_mode(False):
-        units = torch.eye(size, dtype=torch.float64)[None, None]
-        matrix = nn.functional.interpolate(
-            units, size=(new_size, size), mode="bicubic", antialias=True
-        )
-        return matrix[0, 0].to(device=device, dtype=dtype)
 
 
 def _openai_clip(name: str, file_name: str, sha256: str, hub_repo: str) -> WeightsSpec:

@@ -17,8 +17,10 @@ from .errors import ConfigError, unknown_name
 
 __all__ = [
     "PRESETS",
+    "CaptionConfig",
     "GenerateConfig",
     "MemoryConfig",
+    "NegativesConfig",
     "Option",
     "TrainConfig",
     "named_after_values",
@@ -395,6 +397,95 @@ class GenerateConfig:
     )
 
 
+@dataclass(frozen=True)
+class NegativesConfig:
+    """How negatives are drawn and filtered (section 4.4). The paper gives no numbers: all are ours.
+
+    What starts with `filter_` decides which of the drawn pictures are kept, and redraws nothing.
+    """
+
+    suffix: str = _option(
+        "",
+        "Names the culture at the end of every prompt, such as `in Korea`; empty takes the suffix "
+        "in the dataset's card.json.",
+    )
+    negatives_per_picture: int = _option(
+        5, "Pictures drawn for each training picture.", minimum=1, maximum=99
+    )
+    inference_steps: int = _option(30, "DDIM steps per picture.", minimum=1, maximum=1000)
+    guidance_scale: float = _option(7.5, "Classifier-free guidance.", minimum=0.0, maximum=30.0)
+    control_strength: float = _option(
+        1.0,
+        "How strongly the ControlNet holds a drawing to the picture's depth; 0 draws freely.",
+        minimum=0.0,
+        maximum=2.0,
+    )
+    resolution: int = _option(
+        512, "Side of the pictures, in pixels; as in training.", minimum=64, maximum=2048
+    )
+    crop: str = _option(
+        "center",
+        "Where the square is cut from a picture, as in training.",
+        choices=("center", "random"),
+        advanced=True,
+    )
+    seed: int = _option(
+        0, "Seed of every drawing, and of a random crop.", minimum=0, maximum=2**63 - 1
+    )
+    precision: str = _option(
+        "auto",
+        "Number format, as in training.",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+        advanced=True,
+    )
+    filter_backbone: str = _option(
+        "dreamsim",
+        "Network that tells how far a negative is from its picture; none keeps all.",
+    )
+    filter_threshold: float | None = _option(
+        None,
+        "Negatives nearer to their picture than this are dropped; none takes the threshold that "
+        "was measured for the backbone, if there is one.",
+        minimum=0.0,
+        maximum=1e6,
+    )
+
+
+@dataclass(frozen=True)
+class CaptionConfig:
+    """How `scoft caption` writes plain captions for pictures (the c_gen of L_M, eq. 2)."""
+
+    captions_per_picture: int = _option(
+        5, "Different captions per picture; one is drawn at each step.", minimum=1, maximum=50
+    )
+    top_p: float = _option(
+        0.9,
+        "Each token is drawn from the likeliest ones that together have this probability.",
+        minimum=0.01,
+        maximum=1.0,
+        advanced=True,
+    )
+    temperature: float = _option(
+        1.0,
+        "Above 1 captions vary more, below 1 less.",
+        minimum=0.1,
+        maximum=10.0,
+        advanced=True,
+    )
+    max_new_tokens: int = _option(
+        30, "Longest caption, in tokens of the captioner.", minimum=1, maximum=75, advanced=True
+    )
+    min_new_tokens: int = _option(
+        5, "Shortest caption, in tokens of the captioner.", minimum=1, maximum=75, advanced=True
+    )
+    seed: int = _option(0, "Seed of every caption.", minimum=0, maximum=2**63 - 1)
+    precision: str = _option(
+        "auto",
+        "Number format, as in training.",
+        choices=("auto", "fp32", "bf16", "fp16", "fp64"),
+    )
+
+
 _LDM = {"ldm_weight": 1.0, "memorization_weight": 0.0} | {
     "perceptual_weight": 0.0,
     "contrastive_weight": 0.0,
@@ -465,7 +556,9 @@ def named_after_values(config: TrainConfig) -> TrainConfig:
     return config if same else dataclasses.replace(config, preset="custom")
 
 
-def validate(config: TrainConfig | MemoryConfig | GenerateConfig) -> None:
+def validate(
+    config: TrainConfig | MemoryConfig | GenerateConfig | CaptionConfig | NegativesConfig,
+) -> None:
     """Check every value against its range and against the values it has to go with.
 
     Raises:
@@ -478,6 +571,11 @@ def validate(config: TrainConfig | MemoryConfig | GenerateConfig) -> None:
         raise ConfigError(
             f"`resolution` must be divisible by 8, since the VAE works on blocks of 8 pixels, but "
             f"got {resolution}. Use {resolution // 8 * 8} or {resolution // 8 * 8 + 8}."
+        )
+    if isinstance(config, CaptionConfig) and config.min_new_tokens > config.max_new_tokens:
+        raise ConfigError(
+            f"`min_new_tokens` must not be above `max_new_tokens` but got {config.min_new_tokens} "
+            f"and {config.max_new_tokens}. Lower the first or raise the second."
         )
     if isinstance(config, TrainConfig) and not (
         config.ldm_weight or config.memorization_weight or config.uses_denoising

@@ -19,7 +19,14 @@ from .data_checks import METADATA, Findings, Problem, place, printable, read_tex
 from .data_rows import CATEGORIES, ERAS, DatasetCard, DatasetRow, RowReader, read_card
 from .errors import DatasetError
 from .files import digest_json
-from .pictures import companion_crop, crop_and_resize, decide_crop, open_depth, open_picture
+from .pictures import (
+    Crop,
+    companion_crop,
+    crop_and_resize,
+    decide_crop,
+    open_depth,
+    open_picture,
+)
 
 __all__ = [
     "Dataset",
@@ -31,6 +38,8 @@ __all__ = [
     "report",
     "report_json",
 ]
+
+_WHOLE = Crop(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -179,9 +188,20 @@ def load_row_pictures(
         return crop_and_resize(companion, its_crop, resolution)
 
     negatives = torch.zeros(len(row.negative_paths), 3, resolution, resolution)
+    brought = len(row.negative_paths) - row.drawn_negatives
     for index, path in enumerate(row.negative_paths):
         where = f"{begin} negative `{path}`"
-        negatives[index] = cut(open_picture(path, where=where), where)
+        negative = open_picture(path, where=where)
+        if index < brought:
+            negatives[index] = cut(negative, where)
+        elif negative.size == (resolution, resolution):
+            negatives[index] = crop_and_resize(negative, _WHOLE, resolution)
+        else:
+            raise DatasetError(
+                f"{where} was drawn at {negative.width} x {negative.height} pixels, but the "
+                f"resolution is {resolution}. Draw negatives at this resolution, or set "
+                f"`resolution` to {negative.width}."
+            )
     depth = None
     if row.depth_path is not None:
         where = f"{begin} depth `{row.depth_path}`"

@@ -69,7 +69,8 @@ class DatasetRow:
 
     `number` is the line as an editor counts it, from 1. `sha256` is computed from the picture's
     file, `negative_sha256s` likewise, in the order of `negative_paths`. `extra` holds the columns
-    that are not known here, as they are.
+    that are not known here, as they are. The last `drawn_negatives` of the negatives were drawn
+    here for this very crop: square, of the training resolution, and loaded as they are.
     """
 
     number: int
@@ -90,6 +91,7 @@ class DatasetRow:
     licence: str | None
     consent: bool | str | None
     extra: Mapping[str, Any]
+    drawn_negatives: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,9 @@ class RowReader:
             culture=culture,
             consent=consent,
             extra=columns.rest,
-            **texts,
+            source_url=texts["source_url"],
+            credit=texts["credit"],
+            licence=texts["licence"],
         )
 
     def _read_generic_captions(

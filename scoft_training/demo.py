@@ -18,10 +18,12 @@ from .files import write_aside, write_json
 
 __all__ = [
     "draw_demo_dataset",
+    "random_controlnet",
     "random_networks",
     "save_clip_tokenizer",
     "save_random_base",
     "save_random_clip",
+    "save_random_controlnet",
 ]
 
 _WEIGHTS_SEED = 20240801
@@ -85,6 +87,33 @@ def save_random_base(folder: Path, *, prediction_type: str = "epsilon") -> None:
     save_clip_tokenizer(folder / "tokenizer")
 
 
+def random_controlnet() -> Any:
+    """Return a ControlNetModel for the UNet of `random_networks`, the same every time.
+
+    A new ControlNet adds nothing until it is trained; this one's last layers are random, so that
+    what it is shown changes the drawing.
+    """
+    from diffusers import ControlNetModel
+
+    unet, _ = random_networks()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_WEIGHTS_SEED)
+        network = ControlNetModel.from_unet(unet)
+        silent = [
+            network.controlnet_cond_embedding.conv_out,
+            *network.controlnet_down_blocks,
+            network.controlnet_mid_block,
+        ]
+        for layer in silent:
+            torch.nn.init.normal_(layer.weight, std=0.1)
+    return network
+
+
+def save_random_controlnet(folder: Path) -> None:
+    """Write `random_controlnet` in diffusers' layout; it goes with `save_random_base`."""
+    random_controlnet().save_pretrained(folder)
+
+
 def save_clip_tokenizer(folder: Path) -> None:
     """Write CLIP's tokenizer from the vocabulary that open_clip ships: no download."""
     from open_clip.tokenizer import SimpleTokenizer
@@ -142,6 +171,7 @@ def _settle_batch_norms(visual: torch.nn.Module) -> None:
 _SUBJECTS = ("house", "bowl", "robe")
 _COLOURS = {"teal": (24, 150, 140), "plum": (140, 50, 120), "ochre": (210, 150, 40)}
 _GREY = (120, 118, 112)
+_SIZE = (200, 160)
 
 
 def draw_demo_dataset(folder: Path, *, num_pictures: int = 12, negatives: int = 2) -> None:
@@ -150,11 +180,12 @@ def draw_demo_dataset(folder: Path, *, num_pictures: int = 12, negatives: int = 
     Args:
         folder: made; must not hold a dataset yet.
         num_pictures: rows of train; a third as many, drawn anew, are test.
-        negatives: greyed pictures of the same layout per row of train.
+        negatives: greyed pictures of the same layout per row of train, in place of drawn ones.
     """
     for split, count, first in (("train", num_pictures, 0), ("test", num_pictures // 3, 1000)):
         (folder / split / "images").mkdir(parents=True, exist_ok=True)
         (folder / "negative_images").mkdir(exist_ok=True)
+        (folder / "depth").mkdir(exist_ok=True)
         rows = []
         for number in range(first, first + count):
             subject = _SUBJECTS[choice(len(_SUBJECTS), number, "subject")]
@@ -163,6 +194,7 @@ def draw_demo_dataset(folder: Path, *, num_pictures: int = 12, negatives: int = 
             _scene(number, subject, _COLOURS[colour]).save(
                 folder / split / "images" / f"{name}.png"
             )
+            _depth(number, subject).save(folder / "depth" / f"{name}.png")
             brought = []
             for index in range(negatives if split == "train" else 0):
                 brought.append(f"negative_images/{name}_{index}.png")
@@ -174,6 +206,7 @@ def draw_demo_dataset(folder: Path, *, num_pictures: int = 12, negatives: int = 
                     "text": f"a {colour} {subject} with a woven band, in the style of Aruna",
                     "blip_text": [f"a drawing of a {subject}", f"a {subject} on a plain ground"],
                     "negative_imgpath": brought,
+                    "depth": f"depth/{name}.png",
                     "category": {"house": "architecture", "bowl": "utensil_tool"}.get(
                         subject, "clothing"
                     ),
@@ -190,27 +223,42 @@ def _scene(
     number: int, subject: str, colour: tuple[int, ...], *, patterned: bool = True
 ) -> Image.Image:
     """A 200 x 160 picture; place and size depend on `number` alone, so negatives lie on theirs."""
-    draw_from = generator(number, "scene")
-    left, top, size = (int(value) for value in torch.randint(16, 56, (3,), generator=draw_from))
-    left, size = left + 20, size + 50
-    image = Image.new("RGB", (200, 160), (232, 222, 196) if patterned else (200, 198, 194))
+    image = Image.new("RGB", _SIZE, (232, 222, 196) if patterned else (200, 198, 194))
     draw = ImageDraw.Draw(image)
-    draw.rectangle((0, 120, 200, 160), fill=(150, 170, 110) if patterned else (160, 158, 150))
-    right, bottom = left + size, top + size
-    if subject == "house":
-        middle = left + size // 2
-        draw.polygon(
-            [(left - 8, top + size // 3), (middle, top), (right + 8, top + size // 3)], colour
-        )
-        draw.rectangle((left, top + size // 3, right, bottom), fill=colour)
-    elif subject == "bowl":
-        draw.chord((left, top - size // 2, right, bottom), 0, 180, fill=colour)
-    else:
-        draw.polygon(
-            [(left + size // 3, top), (right - size // 3, top), (right, bottom), (left, bottom)],
-            colour,
-        )
+    draw.rectangle((0, 120, *_SIZE), fill=(150, 170, 110) if patterned else (160, 158, 150))
+    left, right, bottom, size = _draw_subject(draw, number, subject, colour)
     if patterned:
         for x in range(left + 4, right - 4, 8):
             draw.rectangle((x, bottom - size // 3, x + 3, bottom - size // 3 + 6), fill="white")
     return image
+
+
+def _depth(number: int, subject: str) -> Image.Image:
+    """The exact depth of `_scene`, 16-bit, near is bright: sky, ground rising to us, subject."""
+    image = Image.new("I", _SIZE, 3000)
+    draw = ImageDraw.Draw(image)
+    for y in range(120, _SIZE[1]):
+        draw.line((0, y, _SIZE[0], y), fill=12000 + 700 * (y - 120))
+    _draw_subject(draw, number, subject, 52000)
+    return image.convert("I;16")
+
+
+def _draw_subject(
+    draw: ImageDraw.ImageDraw, number: int, subject: str, fill: tuple[int, ...] | int
+) -> tuple[int, int, int, int]:
+    """Draw a filled outline; returns its left, right and bottom edge and its size."""
+    draw_from = generator(number, "scene")
+    left, top, size = (int(value) for value in torch.randint(16, 56, (3,), generator=draw_from))
+    left, size = left + 20, size + 50
+    right, bottom, middle = left + size, top + size, left + size // 2
+    eaves = top + size // 3
+    if subject == "house":
+        draw.polygon([(left - 8, eaves), (middle, top), (right + 8, eaves)], fill)
+        draw.rectangle((left, eaves, right, bottom), fill=fill)
+    elif subject == "bowl":
+        draw.chord((left, top - size // 2, right, bottom), 0, 180, fill=fill)
+    else:
+        shoulder = size // 3
+        corners = [(left + shoulder, top), (right - shoulder, top), (right, bottom), (left, bottom)]
+        draw.polygon(corners, fill)
+    return left, right, bottom, size

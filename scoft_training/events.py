@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "CaptionEvent",
     "CheckpointEvent",
     "Event",
     "FinishedEvent",
+    "HistogramEvent",
     "PhaseEvent",
     "PreviewEvent",
     "SettingsEvent",
@@ -98,10 +100,39 @@ class CheckpointEvent:
 
 
 @dataclass(frozen=True)
+class CaptionEvent:
+    """The generic captions drawn for the picture of row `row`.
+
+    `flags` holds for each of `captions` the kinds of what is wrong with it, none if it is plain.
+    """
+
+    row: int
+    captions: tuple[str, ...]
+    flags: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something a person should know that does not stop the run."""
 
     message: str
+
+
+@dataclass(frozen=True)
+class HistogramEvent:
+    """How far negatives lie from their pictures, and what a threshold makes of them.
+
+    `counts[i]` distances lie in [edges[i], edges[i + 1]); the last bin holds its upper edge too.
+    `kept` and `dropped` follow the threshold, before what users decided by hand; without a
+    threshold both are 0.
+    """
+
+    backbone: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    threshold: float | None
+    kept: int
+    dropped: int
 
 
 @dataclass(frozen=True)
@@ -128,7 +159,9 @@ Event = (
     | ValidationEvent
     | PreviewEvent
     | CheckpointEvent
+    | CaptionEvent
     | WarningEvent
+    | HistogramEvent
     | StoppedEvent
     | FinishedEvent
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 from .models import NoiseSchedule
 from .sampling import classifier_free_guidance, noise_from_prediction
 
-__all__ = ["NoisePredictor"]
+__all__ = ["NoisePredictor", "Residuals"]
+
+Residuals = Callable[[Tensor, Tensor, Tensor], Mapping[str, Any]]
+"""(latents, timesteps, prompt_embeds), as the UNet gets them -> further arguments of its call."""
 
 
 class NoisePredictor:
@@ -23,6 +27,7 @@ class NoisePredictor:
         dtype: of the UNet's weights.
         guidance_scale: w; 1 makes no unconditional prediction.
         batched_guidance: both predictions of guidance in one call.
+        residuals: what a ControlNet adds inside the UNet at each call; None adds nothing.
     """
 
     def __init__(
@@ -34,11 +39,13 @@ class NoisePredictor:
         dtype: torch.dtype,
         guidance_scale: float,
         batched_guidance: bool,
+        residuals: Residuals | None = None,
     ) -> None:
         self._unet = unet
         self._dtype = dtype
         self._guidance_scale = guidance_scale
         self._batched_guidance = batched_guidance
+        self._residuals = residuals
         self.prediction_type = schedule.prediction_type
         self.wide = torch.promote_types(dtype, torch.float32)
         self.alphas_cumprod = schedule.alphas_cumprod.to(device, self.wide)
@@ -51,11 +58,10 @@ class NoisePredictor:
             timesteps: (batch,).
             prompt_embeds: (batch, tokens, channels).
         """
+        latents, prompt_embeds = latents.to(self._dtype), prompt_embeds.to(self._dtype)
+        added = self._residuals(latents, timesteps, prompt_embeds) if self._residuals else {}
         prediction: Tensor = self._unet(
-            latents.to(self._dtype),
-            timesteps,
-            encoder_hidden_states=prompt_embeds.to(self._dtype),
-            return_dict=False,
+            latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False, **added
         )[0]
         return prediction.to(self.wide)
 

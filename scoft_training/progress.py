@@ -7,9 +7,11 @@ import sys
 from typing import Protocol
 
 from .events import (
+    CaptionEvent,
     CheckpointEvent,
     Event,
     FinishedEvent,
+    HistogramEvent,
     PhaseEvent,
     PreviewEvent,
     SettingsEvent,
@@ -123,15 +125,34 @@ def _sentence(event: Event) -> str:
         )
     if isinstance(event, ValidationEvent):
         return f"step {event.step}: L_LDM {event.loss:.4f} on {event.pictures} held-out pictures"
+    if isinstance(event, HistogramEvent):
+        decided = ""
+        if event.threshold is not None:
+            decided = (
+                f"; threshold {event.threshold:.3g}: {event.kept} kept, {event.dropped} dropped"
+            )
+        bins = zip(event.edges, event.edges[1:], event.counts, strict=False)
+        filled = ", ".join(
+            f"{low:.3g} to {high:.3g}: {count}" for low, high, count in bins if count
+        )
+        return f"distances by {event.backbone}: {filled}{decided}"
     if isinstance(event, PreviewEvent):
         return f"step {event.step}: {event.name}: {event.prompt}"
     if isinstance(event, CheckpointEvent):
         return f"step {event.step}: checkpoint written"
+    if isinstance(event, CaptionEvent):
+        captions = (
+            f"{caption} ({', '.join(flags)})" if flags else caption
+            for caption, flags in zip(event.captions, event.flags, strict=True)
+        )
+        return f"row {event.row}: {' | '.join(captions)}"
     if isinstance(event, WarningEvent):
         return f"warning: {event.message}"
     if isinstance(event, StoppedEvent):
         return event.message
     if isinstance(event, FinishedEvent):
-        done = "This run was finished before: " if event.already_done else "LoRA written: "
-        return done + event.name
+        if event.already_done:
+            return f"This run was finished before: {event.name}"
+        is_lora = event.name.endswith(".safetensors")
+        return f"{'LoRA written' if is_lora else 'Written'}: {event.name}"
     return str(event)

@@ -36,7 +36,7 @@ from .events import (
     WarningEvent,
     stop_check,
 )
-from .files import digest_json, digest_text
+from .files import digest_json
 from .lora_files import read_lora, write_lora
 from .lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
 from .lora_metadata import TrainingRecord, lora_metadata
@@ -55,8 +55,9 @@ from .precompute import TrainingSet, precompute
 from .previews import Previews, preview_prompts
 from .run_folder import RunFolder
 from .trainer import Trainer, make_accelerator
+from .work_folder import complete_dataset, default_work_folder, overlaid
 
-__all__ = ["RunRequest", "default_work_folder", "run_training"]
+__all__ = ["RunRequest", "run_training"]
 
 _Networks = tuple[PerceptualBackbone | None, PerceptualBackbone | None]
 """The backbone of L_P and L_C, and LPIPS."""
@@ -76,6 +77,7 @@ class RunRequest:
         memory: trades of memory against time.
         device: a name that `resolve_device` understands.
         work: the work folder; None puts it under ./scoft-work.
+        negatives: the set of drawn negatives to use; None takes the only one that fits.
         output: a copy of the LoRA file goes here; must not exist. None makes no copy.
         init_lora: an existing LoRA of the same rank to begin from.
         backbone_weights: file or folder of the perceptual backbone; None looks for it.
@@ -90,18 +92,13 @@ class RunRequest:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     device: str = "auto"
     work: Path | None = None
+    negatives: str | None = None
     output: Path | None = None
     init_lora: Path | None = None
     backbone_weights: Path | None = None
     lpips_weights: Path | None = None
     allow_download: bool = True
     allow_inexact_resume: bool = False
-
-
-def default_work_folder(dataset: Path) -> Path:
-    """Return ./scoft-work/<dataset name>-<digest of its real path>; adding a picture keeps it."""
-    real = dataset.resolve()
-    return Path("scoft-work") / f"{real.name}-{digest_text(str(real))[:8]}"
 
 
 def run_training(
@@ -341,14 +338,10 @@ class _Run:
 
     def _read_datasets(self) -> tuple[Dataset, Dataset | None]:
         root, config = self._request.dataset, self._config
-        dataset = read_dataset(
-            root,
-            needs_generic_captions=config.uses_generic_captions,
-            needs_negatives=config.uses_negatives,
-            crop_mode=config.crop,
-            resolution=config.resolution,
-        )
+        dataset = read_dataset(root, crop_mode=config.crop, resolution=config.resolution)
         dataset.require_usable()
+        negatives = self._request.negatives
+        dataset = complete_dataset(dataset, self._work, config, negatives=negatives)
         if not config.validate_every:
             return dataset, None
         if not (Path(root) / "test").is_dir():
@@ -358,7 +351,7 @@ class _Run:
             )
         held_out = read_dataset(root, "test", crop_mode=config.crop)
         held_out.require_usable()
-        return dataset, held_out
+        return dataset, overlaid(held_out, self._work)
 
     def _load_backbones(self) -> _Networks:
         request, config = self._request, self._config

@@ -1,8 +1,9 @@
 """Where a helper network's file lies, and its tensors: found, fetched, verified, read.
 
 Helpers are the frozen networks beside the diffusion model: CLIP, VGG16 and their like. What their
-tensors mean is the matter of the rooms that use them. Nothing here unpickles objects or runs code
-from a file, except an archive of openai's whose sha256 was known before.
+tensors mean is the matter of the rooms that use them; helpers that come as several files in one
+folder are found by `weight_folders`. Nothing here unpickles objects or runs code from a file,
+except an archive of openai's whose sha256 was known before.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-__all__ = ["WeightsSpec", "fill_network", "find_weights", "load_tensors"]
+__all__ = [
+    "WeightsSpec",
+    "download_folder",
+    "fill_network",
+    "find_weights",
+    "load_tensors",
+    "own_folders",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -85,14 +93,13 @@ def find_weights(
     """
     if explicit is not None:
         return _explicit_file(spec, explicit)
-    own_folders = _own_folders(spec, search_folders)
-    folders = [*own_folders, *_shared_folders(spec)]
+    folders = [*own_folders(spec.name, search_folders), *_shared_folders(spec)]
     for folder in folders:
         if found := _first_file(spec, folder):
             return found
     if cached := _hub_cached_file(spec):
         return cached
-    target = _download_folder(spec, search_folders) / spec.file_names[0]
+    target = download_folder(spec.name, search_folders) / spec.file_names[0]
     looked_in = ", ".join(str(folder) for folder in folders)
     if spec.hub_repo:
         looked_in += f" and the Hugging Face cache ({spec.hub_repo})"
@@ -111,6 +118,22 @@ def find_weights(
             f"{missing}, and the download failed ({error}). Try again, or {by_hand}."
         ) from error
     return target
+
+
+def own_folders(name: str, search_folders: Sequence[Path]) -> list[Path]:
+    """Return the folders that may hold the helper `name`, of all but other programs' caches."""
+    parents = [*search_folders]
+    if configured := os.environ.get("SCOFT_MODELS"):
+        parents.append(Path(configured))
+    parents.append(Path("~/.cache/scoft"))
+    return [parent.expanduser() / name for parent in parents]
+
+
+def download_folder(name: str, search_folders: Sequence[Path]) -> Path:
+    """Return the one of `own_folders` that a download of the helper `name` goes to."""
+    if configured := os.environ.get("SCOFT_MODELS"):
+        return Path(configured).expanduser() / name
+    return own_folders(name, search_folders)[0]
 
 
 def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
@@ -216,20 +239,6 @@ def _explicit_file(spec: WeightsSpec, explicit: Path) -> Path:
             f"{' or '.join(spec.file_names)} there, or name the file itself."
         )
     return found
-
-
-def _own_folders(spec: WeightsSpec, search_folders: Sequence[Path]) -> list[Path]:
-    parents = [*search_folders]
-    if configured := os.environ.get("SCOFT_MODELS"):
-        parents.append(Path(configured))
-    parents.append(Path("~/.cache/scoft"))
-    return [parent.expanduser() / spec.name for parent in parents]
-
-
-def _download_folder(spec: WeightsSpec, search_folders: Sequence[Path]) -> Path:
-    if configured := os.environ.get("SCOFT_MODELS"):
-        return Path(configured).expanduser() / spec.name
-    return _own_folders(spec, search_folders)[0]
 
 
 def _shared_folders(spec: WeightsSpec) -> list[Path]:

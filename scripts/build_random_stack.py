@@ -2,26 +2,33 @@
 
     python scripts/build_random_stack.py FOLDER
 
-makes FOLDER/base (a text-to-image model in diffusers' layout) and FOLDER/clip (a convolutional CLIP
-in open_clip's local form, for --backbone-weights).
+makes FOLDER/base (a text-to-image model in diffusers' layout), FOLDER/controlnet (its depth
+ControlNet), FOLDER/clip (a convolutional CLIP in open_clip's local form, for --backbone-weights)
+and FOLDER/dreamsim (DreamSim's classes, shrunk, as its release unpacks, for --filter-weights).
 """
 
 import sys
 from pathlib import Path
 
-from scoft_training.demo import save_random_base, save_random_clip
+from scoft_training.demo import save_random_base, save_random_clip, save_random_controlnet
+
+# The tests know how DreamSim's files look.
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from small_networks import write_dreamsim_folder
 
 
 def main() -> None:
-    """Build both in the folder named on the command line."""
+    """Build all in the folder named on the command line."""
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[1])
     if folder.exists():
         raise SystemExit(f"{folder}: exists already; name a new folder.")
     save_random_base(folder / "base")
+    save_random_controlnet(folder / "controlnet")
     save_random_clip(folder / "clip")
-    print(f"{folder / 'base'}\n{folder / 'clip'}")
+    write_dreamsim_folder(folder / "dreamsim")
+    print(*(folder / name for name in ("base", "controlnet", "clip", "dreamsim")), sep="\n")
 
 
 if __name__ == "__main__":

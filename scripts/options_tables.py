@@ -8,11 +8,23 @@ import re
 import sys
 from pathlib import Path
 
-from scoft_training.config import GenerateConfig, MemoryConfig, TrainConfig
+from scoft_training.config import (
+    CaptionConfig,
+    GenerateConfig,
+    MemoryConfig,
+    NegativesConfig,
+    TrainConfig,
+)
 from scoft_training.flags import options_table
 
 README = Path(__file__).parent.parent / "README.md"
-TABLES = {"train": TrainConfig, "memory": MemoryConfig, "generate": GenerateConfig}
+TABLES = {
+    "train": TrainConfig,
+    "memory": MemoryConfig,
+    "negatives": NegativesConfig,
+    "caption": CaptionConfig,
+    "generate": GenerateConfig,
+}
 
 
 def with_tables(text: str) -> str:

@@ -76,6 +76,103 @@ def write_vgg_file(folder):
     return path
 
 
+def write_dreamsim_folder(folder, kind="ensemble", change=lambda name, tensors: tensors):
+    """Save a small DreamSim as its release unpacks, twelve blocks deep as dreamsim demands.
+
+    Beside it lies DINO's file where torch.hub would put it. Heads are 64 wide, as in the real one.
+    """
+    from dreamsim.feature_extraction.vision_transformer import VisionTransformer
+
+    generator = torch.Generator().manual_seed(7)
+
+    def spread(shape, width):
+        return (torch.rand(shape, generator=generator) - 0.5) * 2 * width
+
+    def save(name, tensors, wrap=lambda tensors: tensors):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(wrap(change(name, tensors)), folder / name)
+
+    width, patch = 64, 16 if kind == "ensemble" else 32
+    names = (
+        ("dino", "clip_vitb16_pretrain.pth.tar", "open_clip_vitb16_pretrain.pth.tar")
+        if kind == "ensemble"
+        else ("open_clip_vitb32_pretrain.pth.tar",)
+    )
+    adapter, rank = {}, 3
+    for index, name in enumerate(names):
+        trunk = VisionTransformer(
+            [64], patch, embed_dim=width, depth=12, num_heads=1, mlp_ratio=1.5, qkv_bias=True
+        )
+        if name != "dino":
+            trunk.pos_drop = torch.nn.LayerNorm(width)
+        tensors = {
+            key: 1 + spread(value.shape, 0.2)
+            if "norm" in key and key.endswith("weight")
+            else spread(value.shape, 0.3)
+            for key, value in trunk.state_dict().items()
+        }
+        if name == "dino":
+            save("checkpoints/dino_vitbase16_pretrain.pth", tensors)
+        else:
+            tensors["proj"] = spread((width, 11), 0.5)
+            save(name, tensors, lambda tensors: {"state_dict": tensors})
+        for block in range(12):
+            key = f"base_model.model.extractor_list.{index}.model.blocks.{block}.attn.qkv"
+            adapter[f"{key}.lora_A.weight"] = spread((rank, width), 0.5)
+            adapter[f"{key}.lora_B.weight"] = spread((3 * width, rank), 0.5)
+    lora = folder / ("ensemble_lora" if kind == "ensemble" else f"{kind}_single_lora")
+    lora.mkdir(parents=True)
+    config = {"r": rank, "lora_alpha": 1.5, "lora_dropout": 0.3, "bias": "none"}
+    config |= {"target_modules": ["qkv"], "peft_type": "LORA", "task_type": None}
+    (lora / "adapter_config.json").write_text(json.dumps(config))
+    save_file(change("adapter", adapter), lora / "adapter_model.safetensors")
+
+
+def write_hub_folders(root):
+    """Save a small DINOv2 and a small BLIP-2 as save_pretrained does; return folder and model."""
+    import transformers
+
+    def randomise(model, seed):
+        generator = torch.Generator().manual_seed(seed)
+        for name, tensor in model.state_dict().items():
+            spread = torch.rand(tensor.shape, generator=generator) - 0.5
+            positive = "norm" in name and name.endswith("weight")
+            tensor.copy_(1 + spread / 2 if positive else spread * 0.8)
+        return model.eval()
+
+    sizes = {"hidden_size": 24, "num_attention_heads": 3}
+    vision = {**sizes, "intermediate_size": 20, "num_hidden_layers": 2}
+    vision |= {"image_size": 30, "patch_size": 10}
+    qformer = {**sizes, "intermediate_size": 28, "num_hidden_layers": 3, "vocab_size": 19}
+    with torch.random.fork_rng(devices=[]):
+        dinov2 = transformers.Dinov2Model(
+            transformers.Dinov2Config(
+                **sizes, num_hidden_layers=2, mlp_ratio=2, image_size=42, patch_size=14
+            )
+        )
+        blip2 = transformers.Blip2ForImageTextRetrieval(
+            transformers.Blip2Config(
+                vision_config=vision,
+                qformer_config={**qformer, "use_qformer_text_input": True},
+                text_config={
+                    **sizes,
+                    "model_type": "opt",
+                    "num_hidden_layers": 1,
+                    "ffn_dim": 8,
+                    "vocab_size": 19,
+                    "word_embed_proj_dim": 24,
+                },
+                num_query_tokens=5,
+                image_text_hidden_size=7,
+                image_token_index=18,
+            )
+        )
+    models = {"dinov2": randomise(dinov2, 1), "blip2": randomise(blip2, 2)}
+    for name, model in models.items():
+        model.save_pretrained(root / name)
+    return {name: (root / name, model) for name, model in models.items()}
+
+
 def load(name, weights, dtype=torch.float64, **options):
     return load_backbone(
         name, weights=weights, device="cpu", dtype=dtype, allow_download=False, **options

@@ -97,7 +97,16 @@ def test_a_backbone_loaded_and_used_in_inference_mode_can_be_trained_through(cli
 
 
 def test_the_names_are_listed_described_and_pinned():
-    assert backbone_names()[:4] == ("clipconv", "clipconv_rn50", "clip_vit_b32", "lpips")
+    assert backbone_names()[:8] == (
+        "clipconv",
+        "clipconv_rn50",
+        "clip_vit_b32",
+        "lpips",
+        "dreamsim",
+        "dreamsim_vitb32",
+        "dinov2",
+        "blip2",
+    )
     assert all(backbone_description(name).endswith(".") for name in backbone_names())
     assert backbones.__all__ == [
         "BackboneLoader",
@@ -112,7 +121,7 @@ def test_the_names_are_listed_described_and_pinned():
 def test_an_unknown_name_is_answered_with_the_nearest():
     sentence = (
         "Unknown perceptual backbone 'clipcov'. Use one of clipconv, clipconv_rn50, clip_vit_b32, "
-        "lpips. Did you mean 'clipconv'?"
+        "lpips, dreamsim, dreamsim_vitb32, dinov2, blip2. Did you mean 'clipconv'?"
     )
     for ask in (lambda: load("clipcov", None), lambda: backbone_description("clipcov")):
         with pytest.raises(ConfigError) as caught:

@@ -7,8 +7,10 @@ import pytest
 
 from scoft_training.config import (
     PRESETS,
+    CaptionConfig,
     GenerateConfig,
     MemoryConfig,
+    NegativesConfig,
     TrainConfig,
     named_after_values,
     options,
@@ -18,7 +20,7 @@ from scoft_training.config import (
 from scoft_training.errors import ConfigError
 from scoft_training.flags import add_flags, config_from_flags
 
-CONFIGS = [TrainConfig, MemoryConfig, GenerateConfig]
+CONFIGS = [TrainConfig, MemoryConfig, GenerateConfig, NegativesConfig, CaptionConfig]
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)

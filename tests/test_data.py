@@ -120,6 +120,7 @@ def test_every_column_arrives_under_its_name(make):
         "licence": "CC BY 4.0",
         "consent": True,
         "extra": {"colour": {"deep": [1, 2]}},
+        "drawn_negatives": 0,
     }
 
 

@@ -14,7 +14,8 @@ def test_the_drawn_set_is_usable_and_always_the_same(tmp_path):
     for name in ("one", "two"):
         draw_demo_dataset(tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.*"))
-    assert len(files) == 12 + 24 + 4 + 3
+    # Pictures, negatives and depth of 12 rows, pictures and depth of 4, and three JSON files.
+    assert len(files) == 12 + 24 + 12 + 4 + 4 + 3
     for path in files:
         assert file_sha256(tmp_path / "one" / path) == file_sha256(tmp_path / "two" / path)
     for split, count in (("train", 12), ("test", 4)):
@@ -35,6 +36,16 @@ def test_negatives_stand_where_their_picture_stands(tmp_path):
         same = (negative - negative[:, :1, :1]).abs().sum(0) > 0.05
         agreement = (outline & same).sum() / (outline | same).sum()
         assert agreement > 0.9
+
+
+def test_depth_lies_on_its_picture_and_is_nearest_at_the_subject(tmp_path):
+    draw_demo_dataset(tmp_path / "d")
+    row = read_dataset(tmp_path / "d").rows[0]
+    pictures = load_row_pictures(row, resolution=160, crop_mode="center", seed=0)
+    sky = pictures.image[:, :1, :1]
+    subject = ((pictures.image - sky).abs().sum(0) > 0.05)[:120]
+    near = (pictures.depth[0] > 0.7)[:120]
+    assert (subject & near).sum() / (subject | near).sum() > 0.95
 
 
 def test_a_drawn_picture_is_a_picture(tmp_path):

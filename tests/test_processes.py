@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file
 from stack import write_demo
 
+from scoft_training.demo import draw_demo_dataset
+
 RUNNER = """
 import sys
 sys.path.insert(0, {tests!r})
@@ -17,6 +19,9 @@ import conftest
 from stack import register_small
 register_small()
 from scoft_training.cli import main
+from scoft_training.control_models import ControlNet, register_controlnet
+from scoft_training.demo import random_controlnet
+register_controlnet("small", lambda dtype: ControlNet.of("small", random_controlnet().to(dtype)))
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -25,19 +30,29 @@ TEN_STEPS = ("--steps", "10", "--save-every", "1", "--keep-checkpoints", "99")
 
 
 @pytest.fixture
-def launch(tmp_path):
-    dataset = write_demo(tmp_path / "aruna")
+def torchrun(tmp_path):
     script = tmp_path / "run.py"
     script.write_text(RUNNER.format(tests=str(Path(__file__).parent)))
 
-    def start(processes, work, *words):
+    def start(processes, *words):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc_per_node", str(processes), str(script), "train", str(dataset)]
+        command += ["--nproc_per_node", str(processes), str(script), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+    return start
+
+
+@pytest.fixture
+def launch(tmp_path, torchrun):
+    dataset = write_demo(tmp_path / "aruna")
+
+    def start(processes, work, *words):
+        command = ["train", str(dataset)]
         command += ["--base", "small", "--device", "cpu", "--perceptual-backbone", "pool"]
         command += ["--precision", "fp64", "--resolution", "64", "--rank", "4"]
         command += ["--ddim-steps", "3", "--perceptual-every", "2", "--learning-rate", "1e-3"]
         command += ["--work", str(tmp_path / work), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+        return torchrun(processes, *command)
 
     return start
 
@@ -89,3 +104,26 @@ def test_more_processes_than_pictures_are_refused(launch):
     done = launch(2, "work")
     assert done.returncode != 0
     assert "2 processes cannot share 1 pictures per step. Raise `batch_size`" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_draw_the_negatives_of_one(torchrun, tmp_path):
+    draw_demo_dataset(tmp_path / "aruna", num_pictures=3, negatives=0)
+    for processes in (1, 2):
+        words = ["negatives", str(tmp_path / "aruna"), "--base", "small", "--controlnet", "small"]
+        words += ["--device", "cpu", "--work", str(tmp_path / f"work-{processes}")]
+        words += ["--resolution", "64", "--inference-steps", "2", "--negatives-per-picture", "2"]
+        words += ["--filter-backbone", "pool", "--filter-threshold", "0.001"]
+        done = torchrun(processes, *words)
+        assert done.returncode == 0, done.stderr
+    one, two = (
+        {
+            path.relative_to(tmp_path / f"work-{processes}"): path.read_bytes()
+            for path in (tmp_path / f"work-{processes}").rglob("*.*")
+        }
+        for processes in (1, 2)
+    )
+    assert (
+        sum(path.parts[0] == "negatives" and path.name in ("00.png", "01.png") for path in one) == 6
+    )
+    assert one == two

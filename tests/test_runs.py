@@ -33,7 +33,7 @@ from scoft_training.events import (
 from scoft_training.files import digest_tensors
 from scoft_training.lora_files import read_metadata
 from scoft_training.models import lora_parameters
-from scoft_training.runs import RunRequest, default_work_folder, run_training
+from scoft_training.runs import RunRequest, run_training
 
 pytestmark = pytest.mark.usefixtures("small_registry")
 
@@ -463,13 +463,3 @@ def test_the_header_says_what_was_done_and_holds_no_path(tmp_path, dataset, requ
     digests = json.loads(metadata["scoft.picture_sha256"])
     assert digests == [row.sha256 for row in read_dataset(dataset).rows]
     assert str(tmp_path) not in json.dumps(metadata)
-
-
-def test_the_work_folder_depends_on_where_the_dataset_lies(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    one, other = default_work_folder(tmp_path / "a"), default_work_folder(tmp_path / "b")
-    assert one.parts[0] == "scoft-work"
-    assert one.name.startswith("a-")
-    assert one != other
-    assert default_work_folder(tmp_path / "b" / ".." / "a") == one

@@ -314,4 +314,11 @@ def test_the_room_loads_neither_the_hub_nor_safetensors_before_they_are_needed()
 
 
 def test_the_public_names_are_pinned():
-    assert weights.__all__ == ["WeightsSpec", "fill_network", "find_weights", "load_tensors"]
+    assert weights.__all__ == [
+        "WeightsSpec",
+        "download_folder",
+        "fill_network",
+        "find_weights",
+        "load_tensors",
+        "own_folders",
+    ]

@@ -1,0 +1,367 @@
+"""Negatives: what the unmodified model draws of the same scene.
+
+Row -> depth -> pictures through a depth ControlNet, for a generic caption followed by words that
+name the culture (SCoFT, sections 4.4 and 8.2). One picture is one batch: it depends on nothing but
+its own settings, so drawing can be killed at any instant, shared among processes or extended, and
+ends with the same files.
+
+Not here: where the files lie (`negative_sets`), and which are kept (`negative_filter`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .config import NegativesConfig, validate
+from .control_models import ControlNet, require_fitting
+from .data import load_row_pictures
+from .data_checks import place
+from .data_rows import DatasetCard, DatasetRow
+from .depth import DepthEstimator, load_depth_picture, save_depth_picture
+from .draws import normal
+from .errors import ConfigError, DatasetError, DivergenceError, NotEnoughMemoryError
+from .events import Event, PhaseEvent, WarningEvent
+from .files import digest_json, file_sha256, remove_leftovers, write_aside
+from .generation import to_picture
+from .models import BaseModel, on_device
+from .negative_sets import (
+    NegativeSet,
+    change_record,
+    file_name,
+    new_entry,
+    row_folder,
+    save_negative_set,
+)
+from .predictor import NoisePredictor, Residuals
+from .sampling import denoise, strided_timesteps
+
+__all__ = ["draw_negatives", "negative_set_of", "with_suffix"]
+
+_FORMAT = 1
+"""Raised whenever the same settings would draw other pictures."""
+
+
+def with_suffix(config: NegativesConfig, card: DatasetCard) -> NegativesConfig:
+    """Return the config with the card's suffix where it states none of its own.
+
+    Raises:
+        ConfigError: neither has one.
+    """
+    suffix = (config.suffix.strip() or card.suffix or "").strip()
+    if not suffix:
+        raise ConfigError(
+            "`suffix` is empty and the dataset's card.json has none: negatives are drawn for a "
+            "generic caption followed by words that name the culture. Set it, say to 'in Korea'."
+        )
+    return dataclasses.replace(config, suffix=suffix)
+
+
+def negative_set_of(
+    config: NegativesConfig,
+    base: BaseModel,
+    controlnet: ControlNet,
+    depth: DepthEstimator | None,
+    *,
+    dtype: torch.dtype,
+) -> NegativeSet:
+    """Return the set that `draw_negatives` fills with these arguments."""
+    settings = {
+        "format": _FORMAT,
+        "suffix": config.suffix.strip(),
+        "seed": config.seed,
+        "crop": config.crop,
+        "crop_seed": config.seed if config.crop == "random" else None,
+        "resolution": config.resolution,
+        "inference_steps": config.inference_steps,
+        "guidance_scale": float(config.guidance_scale),
+        "control_strength": float(config.control_strength),
+        "dtype": str(dtype),
+        "base_name": base.name,
+        "base": base.digest,
+        "controlnet_name": controlnet.name,
+        "controlnet": controlnet.digest,
+        "depth": None if depth is None else depth.digest,
+    }
+    return NegativeSet.of(settings, config.negatives_per_picture)
+
+
+def draw_negatives(
+    rows: Sequence[DatasetRow],
+    config: NegativesConfig,
+    base: BaseModel,
+    controlnet: ControlNet,
+    depth: DepthEstimator | None,
+    *,
+    work: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    check_stop: Callable[[], None] = lambda: None,
+    process_index: int = 0,
+    num_processes: int = 1,
+) -> Generator[Event, None, NegativeSet]:
+    """Estimate depth and draw what is missing, yielding progress; returns the set.
+
+    Args:
+        rows: usable rows; each needs a generic caption.
+        config: with a suffix (`with_suffix`).
+        base: unmodified, with no LoRA attached; its networks visit `device`.
+        controlnet: a depth ControlNet for `base`; visits `device`.
+        depth: visits `device`; may be None if every row brings its depth.
+        work: the work folder.
+        device: where to compute.
+        dtype: of base and ControlNet.
+        check_stop: called before each depth and each DDIM step; raises to stop.
+        process_index: this process draws every `num_processes`-th row from this one on.
+        num_processes: how many share the work.
+
+    Raises:
+        ConfigError: a setting is out of range, or suffix or depth is missing.
+        DatasetError: a row has no generic caption, or a picture cannot be read.
+        ModelFileError: the ControlNet is for another base.
+        NotEnoughMemoryError: out of memory.
+        DivergenceError: the drawing overflowed its number format.
+    """
+    validate(config)
+    config = with_suffix(config, DatasetCard())
+    require_fitting(controlnet, base)
+    _require_drawable(rows, depth)
+    drawing = _Drawing(config, base, controlnet, depth, work, device, dtype, check_stop)
+    save_negative_set(work, drawing.chosen)
+    # Two rows may show the same picture under the same captions; that is one piece of work.
+    folders = {drawing.folder(row): row for row in reversed(rows)}
+    own = [
+        row
+        for index, row in enumerate(rows)
+        if index % num_processes == process_index and folders[drawing.folder(row)] is row
+    ]
+    try:
+        yield from drawing.all_depths(own)
+        yield from drawing.all_pictures(own)
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemoryError(
+            f"The memory of {device} does not suffice to draw at `resolution` {config.resolution}. "
+            "Lower it, or close other programs that use the device."
+        ) from error
+    return drawing.chosen
+
+
+class _Drawing:
+    """One set being filled."""
+
+    def __init__(
+        self,
+        config: NegativesConfig,
+        base: BaseModel,
+        controlnet: ControlNet,
+        depth: DepthEstimator | None,
+        work: Path,
+        device: torch.device,
+        dtype: torch.dtype,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self.chosen = negative_set_of(config, base, controlnet, depth, dtype=dtype)
+        self._config = config
+        self._base = base
+        self._controlnet = controlnet
+        self._depth = depth
+        self._work = work
+        self._device = device
+        self._dtype = dtype
+        self._check_stop = check_stop
+
+    def folder(self, row: DatasetRow) -> Path:
+        return row_folder(row, self._work, self.chosen)
+
+    def all_depths(self, rows: Sequence[DatasetRow]) -> Generator[Event, None, None]:
+        places = {self._depth_path(row): row for row in rows}
+        missing = {path: row for path, row in places.items() if not path.is_file()}
+        done, total = len(places) - len(missing), len(places)
+        yield PhaseEvent("depth", done, total)
+        estimated = any(row.depth_path is None for row in missing.values())
+        with _visiting(self._device, self._depth if estimated else None):
+            for path, row in missing.items():
+                self._check_stop()
+                pictures = load_row_pictures(
+                    _without_negatives(row),
+                    resolution=self._config.resolution,
+                    crop_mode=self._config.crop,
+                    seed=self._config.seed,
+                )
+                depth = pictures.depth
+                if depth is None and self._depth is not None:
+                    depth = self._depth.estimate(pictures.image)
+                if depth is not None:
+                    save_depth_picture(path, depth)
+                done += 1
+                yield PhaseEvent("depth", done, total)
+
+    def all_pictures(self, rows: Sequence[DatasetRow]) -> Generator[Event, None, None]:
+        """Draw row by row. The record is written first, so that no picture is without one."""
+        count = self._config.negatives_per_picture
+        missing: dict[int, list[int]] = {}
+        for at, row in enumerate(rows):
+            self._write_record(row)
+            remove_leftovers(self.folder(row))
+            lacking = [i for i in range(count) if not (self.folder(row) / file_name(i)).is_file()]
+            if lacking:
+                missing[at] = lacking
+        total = count * len(rows)
+        done = total - sum(map(len, missing.values()))
+        yield PhaseEvent("negatives", done, total)
+        if not missing:
+            return
+        base = self._base
+        with _visiting(self._device, base.captions, base.unet, base.vae, self._controlnet.network):
+            uncond = base.captions.encode([""]).prompt_embeds.to(self._device)
+            for at, lacking in missing.items():
+                row = rows[at]
+                # All of the row's prompts at once, whatever is missing: the same numbers always.
+                encoded = base.captions.encode(self._prompts(row))
+                for index in encoded.cut:
+                    yield WarningEvent(
+                        f"Row {row.number}, `blip_text` {index + 1}: with the suffix it is longer "
+                        "than the text encoder reads, so the end, which names the culture, does "
+                        "not count. Shorten the caption."
+                    )
+                depth = load_depth_picture(self._depth_path(row))
+                for index in lacking:
+                    embeds = encoded.prompt_embeds[index % len(encoded.prompt_embeds)]
+                    image = self._draw(row, index, embeds[None].to(self._device), uncond, depth)
+                    _save_png(self.folder(row) / file_name(index), image)
+                    done += 1
+                    yield PhaseEvent("negatives", done, total)
+
+    def _depth_path(self, row: DatasetRow) -> Path:
+        brought = None if row.depth_path is None else file_sha256(row.depth_path)
+        crop = {key: self.chosen.settings[key] for key in ("crop", "crop_seed", "resolution")}
+        source = {"brought": brought} if brought else {"depth": self.chosen.settings["depth"]}
+        folder = digest_json({**crop, **source})[:16]
+        return self._work / "depth" / folder / f"{row.sha256}.png"
+
+    def _prompts(self, row: DatasetRow) -> list[str]:
+        return [f"{caption} {self._config.suffix}" for caption in row.generic_captions]
+
+    def _write_record(self, row: DatasetRow) -> None:
+        prompts = self._prompts(row)
+
+        def change(record: dict[str, Any]) -> None:
+            record |= {
+                "settings": self.chosen.digest,
+                "suffix": self._config.suffix,
+                "seed": self._config.seed,
+                "depth": self._depth_path(row).relative_to(self._work).as_posix(),
+            }
+            for index in range(self._config.negatives_per_picture):
+                entry = new_entry(prompts[index % len(prompts)])
+                record["negatives"].setdefault(file_name(index), entry)
+            # So that those the row brings can be dropped by hand before any filter.
+            for sha256 in row.negative_sha256s:
+                record["negatives"].setdefault(sha256, new_entry(None))
+
+        change_record(self.folder(row), change)
+
+    @torch.no_grad()
+    def _draw(
+        self, row: DatasetRow, index: int, prompt_embeds: Tensor, uncond: Tensor, depth: Tensor
+    ) -> Tensor:
+        """Return (3, r, r) in [0, 1]: DDIM from this picture's own noise, depth held throughout."""
+        base, config = self._base, self._config
+        predictor = NoisePredictor(
+            base.unet,
+            base.schedule,
+            device=self._device,
+            dtype=self._dtype,
+            guidance_scale=config.guidance_scale,
+            batched_guidance=True,
+            residuals=self._residuals(depth),
+        )
+        side = config.resolution // base.vae_scale_factor
+        shape = (1, int(base.unet.config.in_channels), side, side)
+        noise = normal(shape, predictor.wide, config.seed, "negative", row.sha256, index)
+        last = len(predictor.alphas_cumprod) - 1
+        start = torch.tensor([last], device=self._device)
+        grid, num_steps = strided_timesteps(start, config.inference_steps)
+        chain = denoise(
+            lambda latents, timesteps: predictor.guided_noise(
+                latents, timesteps, prompt_embeds, uncond
+            ),
+            noise.to(self._device),
+            grid,
+            num_steps,
+            predictor.alphas_cumprod,
+            recorded_step=torch.zeros_like(num_steps),
+            on_step=self._check_stop,
+        )
+        latents = (chain.x0_latents / base.scaling_factor).to(self._dtype)
+        decoded: Tensor = base.vae.decode(latents).sample[0].float().cpu()
+        if not bool(decoded.isfinite().all()):
+            raise DivergenceError(
+                f"Drawing a negative of row {row.number} overflowed in {self._dtype}. Set "
+                "`precision` to bf16 or fp32."
+            )
+        return (decoded / 2 + 0.5).clamp(0, 1)
+
+    def _residuals(self, depth: Tensor) -> Residuals | None:
+        """Return what the ControlNet adds to the UNet for one depth picture, (1, r, r)."""
+        strength = self._config.control_strength
+        if strength == 0:
+            return None
+        condition = depth.expand(1, 3, -1, -1).to(self._device, self._dtype)
+
+        def residuals(
+            latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor
+        ) -> Mapping[str, Any]:
+            down, middle = self._controlnet.network(
+                latents,
+                timesteps,
+                encoder_hidden_states=prompt_embeds,
+                controlnet_cond=condition.expand(len(latents), -1, -1, -1),
+                conditioning_scale=strength,
+                return_dict=False,
+            )
+            return {
+                "down_block_additional_residuals": down,
+                "mid_block_additional_residual": middle,
+            }
+
+        return residuals
+
+
+@contextlib.contextmanager
+def _visiting(device: torch.device, *networks: Any) -> Generator[None, None, None]:
+    """Keep several networks on `device` for the length of a block."""
+    with contextlib.ExitStack() as stack:
+        for network in networks:
+            if network is not None:
+                stack.enter_context(on_device(network, device))
+        yield
+
+
+def _require_drawable(rows: Sequence[DatasetRow], depth: DepthEstimator | None) -> None:
+    for row in rows:
+        if not row.generic_captions:
+            raise DatasetError(
+                f"{place(row.number)} `blip_text` is missing, but negatives are drawn for a "
+                "generic caption. Write one, or leave the row out."
+            )
+        if row.depth_path is None and depth is None:
+            raise ConfigError(
+                f"Row {row.number} brings no depth picture and no depth network is loaded. Load "
+                "one, or bring depth for every row."
+            )
+
+
+def _without_negatives(row: DatasetRow) -> DatasetRow:
+    return dataclasses.replace(row, negative_paths=(), negative_sha256s=(), drawn_negatives=0)
+
+
+def _save_png(path: Path, image: Tensor) -> None:
+    picture = to_picture(image)
+    write_aside(path, lambda aside: picture.save(aside, format="PNG"))
