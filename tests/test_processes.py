@@ -1,6 +1,7 @@
 """More than one process: the same draws, the same weights up to the order of summation."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +38,10 @@ def torchrun(tmp_path):
     def start(processes, *words):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc_per_node", str(processes), str(script), *words]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300)
+        # accelerate chooses the number of threads by the number of processes where nothing is
+        # said, and another number of threads rounds otherwise.
+        threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, env=threads)
 
     return start
 
