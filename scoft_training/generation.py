@@ -20,7 +20,14 @@ from .models import BaseModel, on_device
 from .predictor import NoisePredictor
 from .sampling import denoise, strided_timesteps
 
-__all__ = ["GeneratedPicture", "contact_sheet", "draw_picture", "generate", "to_picture"]
+__all__ = [
+    "GeneratedPicture",
+    "contact_sheet",
+    "draw_picture",
+    "generate",
+    "starting_noise",
+    "to_picture",
+]
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,21 @@ def _generate(
                             predictor,
                             embeds[index],
                             embeds[-1],
-                            seed=seed,
-                            resolution=config.resolution,
+                            starting_noise(
+                                base, config.resolution, predictor.wide, seed, "picture"
+                            ),
                             inference_steps=config.inference_steps,
                             check_stop=check_stop,
                         )
                         yield GeneratedPicture(prompt, seed, with_lora, image)
+
+
+def starting_noise(
+    base: BaseModel, resolution: int, dtype: torch.dtype, seed: int, *purpose: str | int
+) -> Tensor:
+    """Return the noise of one picture, (1, channels, height, width): a function of its seed."""
+    side = resolution // base.vae_scale_factor
+    return normal((1, int(base.unet.config.in_channels), side, side), dtype, seed, *purpose)
 
 
 @torch.no_grad()
@@ -117,9 +133,8 @@ def draw_picture(
     predictor: NoisePredictor,
     prompt_embeds: Tensor,
     uncond_prompt_embeds: Tensor,
+    noise: Tensor,
     *,
-    seed: int,
-    resolution: int,
     inference_steps: int,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Tensor:
@@ -130,17 +145,15 @@ def draw_picture(
         predictor: with guidance.
         prompt_embeds: (tokens, channels), on the device.
         uncond_prompt_embeds: likewise.
-        seed: of the starting noise.
-        resolution: side of the picture, in pixels.
+        noise: (1, channels, height, width) to begin with, from `starting_noise`.
         inference_steps: DDIM steps.
         check_stop: called before each of them; raises to stop.
 
     Returns:
-        (3, resolution, resolution) in [0, 1], float32 on the CPU.
+        (3, resolution, resolution) in [0, 1], float32 on the CPU; NaN where the network's number
+        format overflowed.
     """
-    side = resolution // base.vae_scale_factor
-    shape = (1, int(base.unet.config.in_channels), side, side)
-    noise = normal(shape, predictor.wide, seed, "picture").to(prompt_embeds.device)
+    noise = noise.to(prompt_embeds.device)
     alphas_cumprod = predictor.alphas_cumprod
     start = torch.tensor([len(alphas_cumprod) - 1], device=noise.device)
     grid, num_steps = strided_timesteps(start, inference_steps)

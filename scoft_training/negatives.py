@@ -25,11 +25,10 @@ from .data import load_row_pictures
 from .data_checks import place
 from .data_rows import DatasetCard, DatasetRow
 from .depth import DepthEstimator, load_depth_picture, save_depth_picture
-from .draws import normal
 from .errors import ConfigError, DatasetError, DivergenceError, NotEnoughMemoryError
 from .events import Event, PhaseEvent, WarningEvent
 from .files import digest_json, file_sha256, remove_leftovers, write_aside
-from .generation import to_picture
+from .generation import draw_picture, starting_noise, to_picture
 from .models import BaseModel, on_device
 from .negative_sets import (
     NegativeSet,
@@ -40,7 +39,6 @@ from .negative_sets import (
     save_negative_set,
 )
 from .predictor import NoisePredictor, Residuals
-from .sampling import denoise, strided_timesteps
 
 __all__ = ["draw_negatives", "negative_set_of", "with_suffix"]
 
@@ -219,7 +217,7 @@ class _Drawing:
             return
         base = self._base
         with _visiting(self._device, base.captions, base.unet, base.vae, self._controlnet.network):
-            uncond = base.captions.encode([""]).prompt_embeds.to(self._device)
+            uncond = base.captions.encode([""]).prompt_embeds[0].to(self._device)
             for at, lacking in missing.items():
                 row = rows[at]
                 # All of the row's prompts at once, whatever is missing: the same numbers always.
@@ -233,7 +231,7 @@ class _Drawing:
                 depth = load_depth_picture(self._depth_path(row))
                 for index in lacking:
                     embeds = encoded.prompt_embeds[index % len(encoded.prompt_embeds)]
-                    image = self._draw(row, index, embeds[None].to(self._device), uncond, depth)
+                    image = self._draw(row, index, embeds.to(self._device), uncond, depth)
                     _save_png(self.folder(row) / file_name(index), image)
                     done += 1
                     yield PhaseEvent("negatives", done, total)
@@ -267,7 +265,6 @@ class _Drawing:
 
         change_record(self.folder(row), change)
 
-    @torch.no_grad()
     def _draw(
         self, row: DatasetRow, index: int, prompt_embeds: Tensor, uncond: Tensor, depth: Tensor
     ) -> Tensor:
@@ -282,31 +279,22 @@ class _Drawing:
             batched_guidance=True,
             residuals=self._residuals(depth),
         )
-        side = config.resolution // base.vae_scale_factor
-        shape = (1, int(base.unet.config.in_channels), side, side)
-        noise = normal(shape, predictor.wide, config.seed, "negative", row.sha256, index)
-        last = len(predictor.alphas_cumprod) - 1
-        start = torch.tensor([last], device=self._device)
-        grid, num_steps = strided_timesteps(start, config.inference_steps)
-        chain = denoise(
-            lambda latents, timesteps: predictor.guided_noise(
-                latents, timesteps, prompt_embeds, uncond
-            ),
-            noise.to(self._device),
-            grid,
-            num_steps,
-            predictor.alphas_cumprod,
-            recorded_step=torch.zeros_like(num_steps),
-            on_step=self._check_stop,
+        purpose = ("negative", row.sha256, index)
+        image = draw_picture(
+            base,
+            predictor,
+            prompt_embeds,
+            uncond,
+            starting_noise(base, config.resolution, predictor.wide, config.seed, *purpose),
+            inference_steps=config.inference_steps,
+            check_stop=self._check_stop,
         )
-        latents = (chain.x0_latents / base.scaling_factor).to(self._dtype)
-        decoded: Tensor = base.vae.decode(latents).sample[0].float().cpu()
-        if not bool(decoded.isfinite().all()):
+        if not bool(image.isfinite().all()):
             raise DivergenceError(
                 f"Drawing a negative of row {row.number} overflowed in {self._dtype}. Set "
                 "`precision` to bf16 or fp32."
             )
-        return (decoded / 2 + 0.5).clamp(0, 1)
+        return image
 
     def _residuals(self, depth: Tensor) -> Residuals | None:
         """Return what the ControlNet adds to the UNet for one depth picture, (1, r, r)."""

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from .config import MemoryConfig, TrainConfig
-from .generation import draw_picture, to_picture
+from .generation import draw_picture, starting_noise, to_picture
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
 
@@ -104,14 +104,15 @@ class Previews:
                 # A run with perceptual losses keeps its decoder on the device, others do not.
                 if next(part.parameters()).device != self._device:
                     stack.enter_context(on_device(part, self._device))
+            wide = self._predictor.wide
+            noise = starting_noise(self._base, self._config.resolution, wide, _SEED, "picture")
             for prompt_embeds in self._prompt_embeds:
                 yield draw_picture(
                     self._base,
                     self._predictor,
                     prompt_embeds,
                     self._uncond_prompt_embeds,
-                    seed=_SEED,
-                    resolution=self._config.resolution,
+                    noise,
                     inference_steps=self._config.preview_steps,
                     check_stop=check_stop,
                 )

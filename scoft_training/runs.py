@@ -142,11 +142,12 @@ class _Run:
                 f"{len(dataset.warnings)} notes on the dataset; `scoft dataset check` lists them."
             )
         yield PhaseEvent("load models", 0, 1)
+        # The helpers first: if one is missing, that is said before gigabytes are loaded.
+        networks = self._load_backbones()
         base = self._request.base
         if not isinstance(base, BaseModel):
             allow_download = self._request.allow_download
             base = load_base(base, dtype=self._dtype, allow_download=allow_download)
-        networks = self._load_backbones()
         try:
             folder, run_id = self._prepare(dataset, base, networks)
             yield PhaseEvent("load models", 1, 1)

@@ -4,7 +4,8 @@
 
 makes FOLDER/base (a text-to-image model in diffusers' layout), FOLDER/controlnet (its depth
 ControlNet), FOLDER/clip (a convolutional CLIP in open_clip's local form, for --backbone-weights)
-and FOLDER/dreamsim (DreamSim's classes, shrunk, as its release unpacks, for --filter-weights).
+FOLDER/dreamsim (DreamSim's classes, shrunk, as its release unpacks, for --filter-weights) and
+FOLDER/blip (BLIP's, shrunk, with a vocabulary of 21 words, for --captioner-weights).
 """
 
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from scoft_training.demo import save_random_base, save_random_clip, save_random_controlnet
 
-# The tests know how DreamSim's files look.
+# The tests know how DreamSim's and BLIP's files look.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from small_blip import write_blip
 from small_networks import write_dreamsim_folder
 
 
@@ -28,7 +30,9 @@ def main() -> None:
     save_random_controlnet(folder / "controlnet")
     save_random_clip(folder / "clip")
     write_dreamsim_folder(folder / "dreamsim")
-    print(*(folder / name for name in ("base", "controlnet", "clip", "dreamsim")), sep="\n")
+    write_blip(folder / "blip")
+    names = ("base", "controlnet", "clip", "dreamsim", "blip")
+    print(*(folder / name for name in names), sep="\n")
 
 
 if __name__ == "__main__":

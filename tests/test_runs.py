@@ -445,6 +445,16 @@ def test_an_unknown_backbone_is_refused_with_the_nearest(request_for):
         list(run_training(request_for(perceptual_backbone="clipcov")))
 
 
+def test_missing_helper_weights_are_said_before_the_base_is_loaded(
+    tmp_path, request_for, monkeypatch
+):
+    monkeypatch.setenv("SCOFT_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    missing = request_for(base="nowhere", perceptual_backbone="dinov2", allow_download=False)
+    with pytest.raises(ModelFileError, match=r"dinov2.*models.dinov2.*https://huggingface.co/"):
+        list(run_training(missing))
+
+
 def test_a_missing_dataset_is_named(tmp_path, request_for):
     with pytest.raises(DatasetError, match="nothing-here"):
         list(run_training(request_for(dataset=tmp_path / "nothing-here")))
