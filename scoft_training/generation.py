@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .config import GenerateConfig
 from .draws import normal
-from .errors import NotEnoughMemoryError
+from .errors import DivergenceError, NotEnoughMemoryError
 from .lora_layers import Lora, applied_lora
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
@@ -150,8 +150,10 @@ def draw_picture(
         check_stop: called before each of them; raises to stop.
 
     Returns:
-        (3, resolution, resolution) in [0, 1], float32 on the CPU; NaN where the network's number
-        format overflowed.
+        (3, resolution, resolution) in [0, 1], float32 on the CPU.
+
+    Raises:
+        DivergenceError: the networks' number format overflowed.
     """
     noise = noise.to(prompt_embeds.device)
     alphas_cumprod = predictor.alphas_cumprod
@@ -169,8 +171,12 @@ def draw_picture(
         on_step=check_stop,
     )
     latents = (chain.x0_latents / base.scaling_factor).to(base.vae.dtype)
-    decoded: Tensor = base.vae.decode(latents).sample[0]
-    return (decoded.float() / 2 + 0.5).clamp(0, 1).cpu()
+    decoded: Tensor = base.vae.decode(latents).sample[0].float().cpu()
+    if not bool(decoded.isfinite().all()):
+        raise DivergenceError(
+            f"A drawing overflowed in {base.vae.dtype}. Set `precision` to bf16 or fp32."
+        )
+    return (decoded / 2 + 0.5).clamp(0, 1)
 
 
 def to_picture(image: Tensor) -> Image.Image:

@@ -25,7 +25,7 @@ from .data import load_row_pictures
 from .data_checks import place
 from .data_rows import DatasetCard, DatasetRow
 from .depth import DepthEstimator, load_depth_picture, save_depth_picture
-from .errors import ConfigError, DatasetError, DivergenceError, NotEnoughMemoryError
+from .errors import ConfigError, DatasetError, NotEnoughMemoryError
 from .events import Event, PhaseEvent, WarningEvent
 from .files import digest_json, file_sha256, remove_leftovers, write_aside
 from .generation import draw_picture, starting_noise, to_picture
@@ -280,7 +280,7 @@ class _Drawing:
             residuals=self._residuals(depth),
         )
         purpose = ("negative", row.sha256, index)
-        image = draw_picture(
+        return draw_picture(
             base,
             predictor,
             prompt_embeds,
@@ -289,12 +289,6 @@ class _Drawing:
             inference_steps=config.inference_steps,
             check_stop=self._check_stop,
         )
-        if not bool(image.isfinite().all()):
-            raise DivergenceError(
-                f"Drawing a negative of row {row.number} overflowed in {self._dtype}. Set "
-                "`precision` to bf16 or fp32."
-            )
-        return image
 
     def _residuals(self, depth: Tensor) -> Residuals | None:
         """Return what the ControlNet adds to the UNet for one depth picture, (1, r, r)."""

@@ -23,7 +23,7 @@ from .backbone_interface import PerceptualBackbone
 from .backbones import load_backbone
 from .config import MemoryConfig, TrainConfig, named_after_values, validate
 from .data import Dataset, count_by_category, dataset_digest, read_dataset
-from .errors import ConfigError, ModelFileError
+from .errors import ConfigError, DivergenceError, ModelFileError
 from .events import (
     CheckpointEvent,
     Event,
@@ -320,9 +320,16 @@ class _Run:
                 yield self._save(trainer, folder)
             last = event.step == self._config.steps
             if previews is not None and (event.step % preview_every == 0 or last):
-                pictures = previews.draw(stop_check(self._should_stop))
-                for index, (prompt, image) in enumerate(pictures):
-                    yield folder.save_preview(event.step, index, prompt, image)
+                yield from self._draw_previews(previews, event.step, folder)
+
+    def _draw_previews(self, previews: Previews, step: int, folder: RunFolder) -> Iterator[Event]:
+        try:
+            pictures = previews.draw(stop_check(self._should_stop))
+            for index, (prompt, image) in enumerate(pictures):
+                yield folder.save_preview(step, index, prompt, image)
+        # A preview is not worth a run: where it overflows, training goes on.
+        except DivergenceError as error:
+            yield WarningEvent(f"No preview after step {step}: {error}")
 
     def _encode_previews(self, dataset: Dataset, base: BaseModel) -> tuple[list[str], torch.Tensor]:
         """Return what previews show, and its embeddings; nothing where this process draws none."""

@@ -1,6 +1,7 @@
 """Previews: beside the base's picture, at their steps, and without a trace in the training."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,13 @@ from PIL import Image
 from safetensors.torch import load_file
 from stack import CPU, FAST, SMALL_RUN, lora_base, small_base, write_demo
 
-from scoft_training.events import PreviewEvent, StepEvent, StoppedEvent
+from scoft_training.events import (
+    FinishedEvent,
+    PreviewEvent,
+    StepEvent,
+    StoppedEvent,
+    WarningEvent,
+)
 from scoft_training.files import digest_tensors, file_sha256
 from scoft_training.models import lora_parameters
 from scoft_training.previews import Previews, preview_prompts
@@ -83,6 +90,23 @@ def test_a_resumed_run_draws_the_same_previews(run, tmp_path):
     for name in ("step-00000005-00.png", "step-00000005-01.png"):
         one, other = (the_run(tmp_path, w) / "previews" / name for w in ("whole", "stopped"))
         assert file_sha256(one) == file_sha256(other)
+
+
+def test_a_preview_that_overflows_is_told_and_does_not_stop_the_run(tmp_path):
+    base = small_base(torch.float32)
+    decode = base.vae.decode
+
+    def overflow(latents, **names):
+        decoded = decode(latents, **names)
+        return decoded if torch.is_grad_enabled() else SimpleNamespace(sample=decoded.sample / 0)
+
+    base.vae.decode = overflow
+    dataset = write_demo(tmp_path / "aruna")
+    request = RunRequest(dataset, base, CONFIG, device="cpu", work=tmp_path / "work")
+    events = list(run_training(request))
+    warnings = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert sum("No preview after step" in message for message in warnings) == 3
+    assert isinstance(events[-1], FinishedEvent)
 
 
 def make(base):
