@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TypeAlias
 
 from . import __version__
 from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
@@ -26,6 +27,8 @@ from .flags import add_flags, config_from_flags
 __all__ = ["main"]
 
 _STOPPED = 130
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scoft {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (_add_dataset, _add_caption, _add_negatives, _add_train, _add_generate, _add_demo):
+        add(commands)
+    return parser
 
+
+def _add_dataset(commands: _Commands) -> None:
     dataset = commands.add_parser("dataset", help="look at a picture set")
     dataset_commands = dataset.add_subparsers(required=True, metavar="COMMAND")
     check = dataset_commands.add_parser(
@@ -65,6 +73,41 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="print JSON for programs")
     check.set_defaults(run=_check)
 
+
+def _add_caption(commands: _Commands) -> None:
+    caption = commands.add_parser(
+        "caption", help="let BLIP write generic captions into the work folder"
+    )
+    caption.add_argument("dataset", type=Path, help="root folder of the picture set")
+    _add_work(caption)
+    caption.add_argument(
+        "--captioner-weights", type=Path, help="BLIP's folder (config, tokenizer, safetensors)"
+    )
+    caption.add_argument(
+        "--every-row", action="store_true", help="also pictures that have generic captions"
+    )
+    add_flags(caption.add_argument_group("captions"), CaptionConfig)
+    caption.set_defaults(run=_caption)
+
+
+def _add_negatives(commands: _Commands) -> None:
+    negatives = commands.add_parser(
+        "negatives", help="draw negatives with the unmodified model, and filter them"
+    )
+    negatives.add_argument("dataset", type=Path, help="root folder of the picture set")
+    negatives.add_argument("--base", help="folder in diffusers' layout, or a hub id")
+    negatives.add_argument("--controlnet", help="depth ControlNet: folder or hub id")
+    negatives.add_argument("--depth-weights", type=Path, help="MiDaS' file")
+    negatives.add_argument("--filter-weights", type=Path, help="file or folder of the backbone")
+    negatives.add_argument(
+        "--only-filter", metavar="SET", help="filter this set anew and draw nothing"
+    )
+    _add_work(negatives)
+    add_flags(negatives.add_argument_group("drawing and filter"), NegativesConfig)
+    negatives.set_defaults(run=_negatives)
+
+
+def _add_train(commands: _Commands) -> None:
     train = commands.add_parser(
         "train",
         help="train a LoRA; the same command again goes on with the same run",
@@ -90,35 +133,8 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(train.add_argument_group("memory"), MemoryConfig)
     train.set_defaults(run=_train)
 
-    caption = commands.add_parser(
-        "caption", help="let BLIP write generic captions into the work folder"
-    )
-    caption.add_argument("dataset", type=Path, help="root folder of the picture set")
-    _add_work(caption)
-    caption.add_argument(
-        "--captioner-weights", type=Path, help="BLIP's folder (config, tokenizer, safetensors)"
-    )
-    caption.add_argument(
-        "--every-row", action="store_true", help="also pictures that have generic captions"
-    )
-    add_flags(caption.add_argument_group("captions"), CaptionConfig)
-    caption.set_defaults(run=_caption)
 
-    negatives = commands.add_parser(
-        "negatives", help="draw negatives with the unmodified model, and filter them"
-    )
-    negatives.add_argument("dataset", type=Path, help="root folder of the picture set")
-    negatives.add_argument("--base", help="folder in diffusers' layout, or a hub id")
-    negatives.add_argument("--controlnet", help="depth ControlNet: folder or hub id")
-    negatives.add_argument("--depth-weights", type=Path, help="MiDaS' file")
-    negatives.add_argument("--filter-weights", type=Path, help="file or folder of the backbone")
-    negatives.add_argument(
-        "--only-filter", metavar="SET", help="filter this set anew and draw nothing"
-    )
-    _add_work(negatives)
-    add_flags(negatives.add_argument_group("drawing and filter"), NegativesConfig)
-    negatives.set_defaults(run=_negatives)
-
+def _add_generate(commands: _Commands) -> None:
     generate = commands.add_parser(
         "generate", help="draw prompts x seeds without and with a LoRA, and a contact sheet"
     )
@@ -133,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     add_flags(generate.add_argument_group("drawing"), GenerateConfig)
     generate.set_defaults(run=_generate)
 
+
+def _add_demo(commands: _Commands) -> None:
     demo = commands.add_parser(
         "demo", help="the whole way on drawn pictures and small random networks, in a minute"
     )
@@ -140,7 +158,6 @@ def _parser() -> argparse.ArgumentParser:
         "--folder", type=Path, default=Path("scoft-demo"), help="(default: ./scoft-demo)"
     )
     demo.set_defaults(run=_demo)
-    return parser
 
 
 def _add_base(parser: argparse.ArgumentParser) -> None:
@@ -369,7 +386,15 @@ def _demo(arguments: argparse.Namespace) -> int:
     request = RunRequest(
         dataset=dataset,
         base=base,
-        config=TrainConfig(steps=60, resolution=128, rank=8, learning_rate=1e-3, save_every=20),
+        config=TrainConfig(
+            steps=60,
+            resolution=128,
+            rank=8,
+            learning_rate=1e-3,
+            save_every=20,
+            preview_every=30,
+            preview_steps=8,
+        ),
         device="cpu",
         work=work,
         output=folder / "aruna.safetensors",

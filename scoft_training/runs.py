@@ -216,6 +216,21 @@ class _Run:
                 f"{len(cut)} captions are longer than the text encoder's 77 tokens, and only their "
                 f"beginning counts: {'; '.join(cut)}. Shorten them."
             )
+        yield from self._train(
+            folder, run_id, dataset, base, networks, training_set, validation_set
+        )
+
+    def _train(
+        self,
+        folder: RunFolder,
+        run_id: str,
+        dataset: Dataset,
+        base: BaseModel,
+        networks: _Networks,
+        training_set: TrainingSet,
+        validation_set: TrainingSet | None,
+    ) -> Iterator[Event]:
+        """The loop, with what has to live on the device for it, and the file at its end."""
         live = [base.unet, *(network for network in networks if network is not None)]
         if self._config.uses_denoising:
             live += base.decoder_parts

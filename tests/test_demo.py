@@ -76,7 +76,9 @@ def test_the_demo_runs_from_start_to_end_and_again(tmp_path, capfd):
     assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
     captured = capfd.readouterr()
     assert "RANDOM weights" in captured.out
+    assert "24 kept, 0 dropped" in captured.err
     assert "step 60/60" in captured.err
+    assert len(list((tmp_path / "demo").rglob("previews/step-000000[36]0-0[01].png"))) == 4
     assert (tmp_path / "demo" / "aruna.safetensors").is_file()
     assert (tmp_path / "demo" / "pictures" / "sheet.png").is_file()
     assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
