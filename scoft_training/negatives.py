@@ -120,7 +120,8 @@ def draw_negatives(
         num_processes: how many share the work.
 
     Raises:
-        ConfigError: a setting is out of range, or suffix or depth is missing.
+        ConfigError: a setting is out of range, suffix or depth is missing, or the base carries a
+            LoRA.
         DatasetError: a row has no generic caption, or a picture cannot be read.
         ModelFileError: the ControlNet is for another base.
         NotEnoughMemoryError: out of memory.
@@ -129,6 +130,11 @@ def draw_negatives(
     validate(config)
     config = with_suffix(config, DatasetCard())
     require_fitting(controlnet, base)
+    if getattr(base.unet, "peft_config", None):
+        raise ConfigError(
+            "The base model carries a LoRA, but negatives show what the unmodified model draws. "
+            "Take it off first."
+        )
     _require_drawable(rows, depth)
     drawing = _Drawing(config, base, controlnet, depth, work, device, dtype, check_stop)
     save_negative_set(work, drawing.chosen)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from stack import CPU, PoolBackbone, small_base, write_demo
+from stack import CPU, PoolBackbone, lora_base, small_base, write_demo
 
 from scoft_training.config import NegativesConfig, TrainConfig
 from scoft_training.control_models import ControlNet
@@ -423,6 +423,8 @@ def test_what_cannot_be_drawn_is_refused_with_a_sentence(rows, stack, tmp_path):
         draw(rows, stack, tmp_path, dataclasses.replace(CONFIG, suffix=" "))
     with pytest.raises(ConfigError, match="`negatives_per_picture` must be between 1"):
         draw(rows, stack, tmp_path, dataclasses.replace(CONFIG, negatives_per_picture=0))
+    with pytest.raises(ConfigError, match="carries a LoRA, but negatives show what the unmod"):
+        draw(rows, (lora_base(F32), *stack[1:]), tmp_path)
     assert not list(tmp_path.rglob("*.png"))
     base, control, depth = stack
     broken = dataclasses.replace(base, vae=small_base(F32).vae)
