@@ -6,7 +6,6 @@ Where they come from and whether they go with the base model. Not here: what is 
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from torch import Tensor
 from .depth import DepthEstimator
 from .errors import ConfigError, ModelFileError, unknown_name
 from .files import digest_json, digest_tensors
-from .models import BaseModel
+from .models import BaseModel, hub_snapshot
 from .weights import WeightsSpec, fill_network, find_weights, load_tensors
 
 __all__ = [
@@ -32,8 +31,6 @@ __all__ = [
     "register_depth",
     "require_fitting",
 ]
-
-logger = logging.getLogger(__name__)
 
 MIDAS = WeightsSpec(
     name="midas",
@@ -111,7 +108,13 @@ def load_controlnet(
             "save_pretrained) and name the folder."
         )
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        snapshot = _hub_snapshot(str(source), allow_download)
+        snapshot = hub_snapshot(
+            str(source),
+            ["config.json", _WEIGHTS_FILE],
+            what="ControlNet",
+            size="1.4 GB",
+            allow_download=allow_download,
+        )
         return _controlnet_of_folder(snapshot, str(source).split("/")[1], dtype)
     known = f" {unknown_name('ControlNet', str(source), _CONTROLNETS)}" if _CONTROLNETS else ""
     raise ModelFileError(
@@ -244,28 +247,3 @@ def _controlnet_of_folder(folder: Path, name: str, dtype: torch.dtype) -> Contro
             "weights as diffusers' save_pretrained writes them; put them there."
         ) from error
     return ControlNet.of(name, network)
-
-
-def _hub_snapshot(repository: str, allow_download: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        if allow_download:
-            logger.info("Fetching %s from the hub if it is not cached (some 1.4 GB)", repository)
-        return Path(
-            snapshot_download(
-                repository,
-                allow_patterns=["config.json", _WEIGHTS_FILE],
-                local_files_only=not allow_download,
-            )
-        )
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = (
-            "could not be fetched" if allow_download else "is not cached, and downloads are off"
-        )
-        raise ModelFileError(
-            f"ControlNet {repository}: no folder of that name, and the hub repository {reason} "
-            f"({type(error).__name__}). Fetch https://huggingface.co/{repository} into a folder "
-            "and name that folder."
-        ) from error

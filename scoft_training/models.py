@@ -30,6 +30,7 @@ __all__ = [
     "NoiseSchedule",
     "attach_lora",
     "detach_lora",
+    "hub_snapshot",
     "load_base",
     "lora_parameters",
     "on_device",
@@ -198,9 +199,13 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
             "save_pretrained) and name the folder."
         )
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        return _load_folder(
-            _hub_snapshot(str(source), allow_download), str(source).split("/")[1], dtype
+        patterns = [f"{part}/{name}" for part in _PARTS for name in ("*.json", "*.txt")]
+        patterns += ["model_index.json", "*/diffusion_pytorch_model.safetensors"]
+        patterns += ["text_encoder/model.safetensors"]
+        snapshot = hub_snapshot(
+            str(source), patterns, what="Base model", size="5 GB", allow_download=allow_download
         )
+        return _load_folder(snapshot, str(source).split("/")[1], dtype)
     known = f" {unknown_name('base model', str(source), _BASES)}" if _BASES else ""
     raise ModelFileError(
         f"{source}: no such folder. Name a folder in diffusers' layout (with "
@@ -208,20 +213,30 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
     )
 
 
-def _hub_snapshot(repository: str, allow_download: bool) -> Path:
+def hub_snapshot(
+    repository: str, patterns: Sequence[str], *, what: str, size: str, allow_download: bool
+) -> Path:
+    """Return the local copy of a hub repository, fetched if that is allowed.
+
+    Args:
+        repository: `owner/name`.
+        patterns: what is read of it; name safetensors only, so that no pickle is ever fetched.
+        what: what it holds, for the message, say "Base model".
+        size: about how much is fetched, say "5 GB".
+        allow_download: whether a repository that is not cached may be fetched.
+
+    Raises:
+        ModelFileError: it is not cached and was not fetched.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    # Only what is read, and only safetensors: no pickle is ever fetched.
-    patterns = [f"{part}/{name}" for part in _PARTS for name in ("*.json", "*.txt")]
-    patterns += ["model_index.json", "*/diffusion_pytorch_model.safetensors"]
-    patterns += ["text_encoder/model.safetensors"]
     try:
         if allow_download:
-            logger.info("Fetching %s from the hub if it is not cached (some 5 GB)", repository)
+            logger.info("Fetching %s from the hub if it is not cached (some %s)", repository, size)
         return Path(
             snapshot_download(
-                repository, allow_patterns=patterns, local_files_only=not allow_download
+                repository, allow_patterns=list(patterns), local_files_only=not allow_download
             )
         )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
@@ -229,7 +244,7 @@ def _hub_snapshot(repository: str, allow_download: bool) -> Path:
             "could not be fetched" if allow_download else "is not cached, and downloads are off"
         )
         raise ModelFileError(
-            f"Base model {repository}: no folder of that name, and the hub repository {reason} "
+            f"{what} {repository}: no folder of that name, and the hub repository {reason} "
             f"({type(error).__name__}). Fetch https://huggingface.co/{repository} into a folder "
             "and name that folder."
         ) from error

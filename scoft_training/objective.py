@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .augmentations import augment, draw_augmentations
+from .augmentations import augment, average_over_augmentations, draw_augmentations
 from .backbone_interface import PerceptualBackbone
 from .batches import Batch, PictureTarget
 from .config import MemoryConfig, TrainConfig
@@ -283,13 +283,10 @@ class Objective:
         with torch.no_grad():
             views = augment(target.pictures.to(image), augmentations, size=size)
             others = backbone.features(views)
-        distances = [
-            perceptual_loss(
-                features, [part[start : start + count] for part in others], backbone.distance
-            ).mean()
-            for start in range(0, count * len(target.pictures), count)
-        ]
-        return distances[0][None], torch.stack(distances)[1:]
+        repeated = [torch.cat([part] * len(target.pictures)) for part in features]
+        distances = perceptual_loss(repeated, others, backbone.distance)
+        means = average_over_augmentations(distances, count)
+        return means[:1], means[1:]
 
 
 def _distances(

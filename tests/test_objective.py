@@ -276,6 +276,28 @@ def test_augmented_distances_are_means_over_joint_views():
     assert not torch.equal(terms["perceptual"], different["perceptual"])
 
 
+def test_augmented_distances_pair_each_view_with_its_own():
+    """One view, one picture at a time, against all at once."""
+    from scoft_training.augmentations import augment, draw_augmentations
+    from scoft_training.draws import generator
+
+    config = dataclasses.replace(CONFIG, augmentations=3)
+    objective = make_objective(lora_base(), config)
+    target = make_batch([430], negatives=[2]).targets[0]
+    image = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(41)).double()
+    backbone = PoolBackbone()
+    draws = draw_augmentations(3, 64, 64, generator(config.seed, *target.augmentation_purpose))
+    expected = []
+    for other in target.pictures:
+        distances = []
+        for one in draws:
+            sides = [augment(picture[None], [one], size=224) for picture in (image, other)]
+            distances.append(backbone.distance(*map(backbone.features, sides)))
+        expected.append(torch.cat(distances).mean())
+    positive, negatives = objective._augmented_distances(backbone, image, target)
+    torch.testing.assert_close(torch.cat([positive, negatives]), torch.stack(expected))
+
+
 def test_lpips_looks_at_the_training_picture_alone():
     batch = make_batch([430, 700])
     config = dataclasses.replace(
