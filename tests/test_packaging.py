@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+ENGINE = ROOT / "scoft_training"
 ROOMS = sorted(
-    path.stem for path in (ROOT / "scoft_training").glob("*.py") if path.stem != "__main__"
+    ".".join(path.relative_to(ENGINE).with_suffix("").parts)
+    for folder in (ENGINE, ENGINE / "miniature")
+    for path in folder.glob("*.py")
+    if path.stem not in ("__main__", "__init__")
 )
 HOST = ("comfy", "comfy_api", "folder_paths", "nodes", "server", "execution")
 
@@ -54,7 +58,7 @@ FIND_HOST = "print(sorted(set(sys.modules) & set({host!r})))\n"
 
 
 def test_no_room_imports_the_host():
-    rooms = [f"scoft_training.{room}" for room in ROOMS if room != "__init__"]
+    rooms = [f"scoft_training.{room}" for room in ROOMS]
     assert len(rooms) > 20
     code = IMPORT_ALL.format(rooms=rooms) + FIND_HOST.format(host=HOST)
     assert run(code).strip() == "[]"
@@ -77,8 +81,6 @@ def test_the_lower_rooms_load_no_heavy_library(room):
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_public_names_exist_and_rooms_say_what_they_are(room):
-    if room == "__init__":
-        return
     module = __import__(f"scoft_training.{room}", fromlist=["__all__"])
     assert module.__doc__
     assert module.__doc__.splitlines()[0].endswith((".", ":"))

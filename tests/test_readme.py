@@ -38,8 +38,16 @@ def test_the_table_of_presets_is_that_of_the_config():
 
 
 def test_every_room_is_on_the_map():
-    rooms = {path.name for path in (ROOT / "scoft_training").glob("*.py")} - {"__init__.py"}
-    table = README.split("| `scoft_training/` |")[1]
+    engine = ROOT / "scoft_training"
+    rooms = {path.name for path in engine.glob("*.py")} - {"__init__.py"}
+    small_rooms = {path.name for path in (engine / "miniature").glob("*.py")} - {"__init__.py"}
+    _, table, small_table = re.split(
+        r"\| `scoft_training/` \||\| `scoft_training/miniature/` \|", README
+    )
     assert set(re.findall(r"`(\w+\.py)`", table)) == rooms
-    contract = (ROOT / "pyproject.toml").read_text().split("layers = [")[1].split("]")[0]
-    assert set(re.findall(r"\w+", contract)) == {room.removesuffix(".py") for room in rooms}
+    assert set(re.findall(r"`(\w+\.py)`", small_table)) == small_rooms
+    _, contract, small_contract, *_ = (ROOT / "pyproject.toml").read_text().split("layers = [")
+    named = set(re.findall(r"\w+", contract.split("]")[0]))
+    assert named == {room.removesuffix(".py") for room in rooms} | {"miniature"}
+    named = set(re.findall(r"\w+", small_contract.split("]")[0]))
+    assert named == {room.removesuffix(".py") for room in small_rooms}
