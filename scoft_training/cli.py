@@ -23,6 +23,7 @@ from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig
 from .errors import ConfigError, OutputError, ScoftError
 from .events import Event, StoppedEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
+from .miniature.commands import add_miniature
 
 __all__ = ["main"]
 
@@ -50,7 +51,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"scoft {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_dataset, _add_caption, _add_negatives, _add_train, _add_generate, _add_demo):
+    for add in (
+        _add_dataset,
+        _add_caption,
+        _add_negatives,
+        _add_train,
+        _add_generate,
+        _add_demo,
+        add_miniature,
+    ):
         add(commands)
     return parser
 

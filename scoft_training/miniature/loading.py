@@ -33,6 +33,7 @@ __all__ = [
     "WEIGHTS",
     "JudgeBackbone",
     "load_clip_tokenizer",
+    "load_clip_tower",
     "load_depth_network",
     "load_judge_network",
     "load_part",
@@ -122,6 +123,11 @@ def load_clip_tokenizer(weights: Path) -> Any:
     from transformers import CLIPTokenizer
 
     return CLIPTokenizer.from_pretrained(weights / "tokenizer", local_files_only=True)
+
+
+def load_clip_tower(weights: Path) -> PerceptualBackbone:
+    """Return the CLIP's picture tower of a weights folder in fp32, as a perceptual backbone."""
+    return _load_backbone(weights, BackboneRequest(torch.float32))
 
 
 def load_judge_network(weights: Path) -> JudgeNetwork:

@@ -7,11 +7,8 @@ shipped, so a stage can be made anew by itself.
 from __future__ import annotations
 
 import copy
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +16,10 @@ import torch
 from torch import nn
 
 from ..errors import ConfigError, unknown_name
-from ..files import digest_tensors, write_aside, write_json
+from ..files import copy_file, digest_tensors, write_aside, write_json
 from .loading import (
     load_clip_tokenizer,
+    load_clip_tower,
     load_depth_network,
     load_judge_network,
     load_part,
@@ -30,6 +28,7 @@ from .networks import new_schedule_config
 from .pretrain_drawing import crawl_latents, pretrain_controlnet, pretrain_unet
 from .pretrain_images import (
     clip_accuracy,
+    clip_separation,
     depth_error,
     judge_accuracy,
     pretrain_clip,
@@ -41,7 +40,7 @@ from .pretrain_vae import pretrain_vae, vae_error
 from .small_networks import CLIP_CONFIG
 from .tokenizer import save_tokenizer
 
-__all__ = ["STAGES", "pretrain_stage", "read_made"]
+__all__ = ["STAGES", "held_out_figures", "pretrain_stage"]
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 
@@ -78,7 +77,7 @@ def pretrain_stage(
     made = {"stage": stage, "seed": seed, **figures, "machine": machine()}
     part = weights / stage
     write_json(part / "made.json", made)
-    write_aside(part / "log.jsonl", partial(shutil.copyfile, folder / "log.jsonl"))
+    copy_file(folder / "log.jsonl", part / "log.jsonl")
     return made
 
 
@@ -202,10 +201,9 @@ def _save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     write_aside(path, lambda aside: save_file(halves, aside))
 
 
-def read_made(weights: Path) -> dict[str, dict[str, Any]]:
-    """Return what every made stage says of itself, by stage."""
-    return {
-        stage: json.loads(path.read_text(encoding="utf-8"))
-        for stage in STAGES
-        if (path := weights / stage / "made.json").is_file()
-    }
+def held_out_figures(weights: Path, seed: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """Measure the shipped networks on pictures that no stage saw; yields (part, figures)."""
+    yield "vae", vae_error(load_part(weights, "vae"), seed)
+    yield "clip", clip_separation(load_clip_tower(weights), seed)
+    yield "judge", judge_accuracy(load_judge_network(weights), seed)
+    yield "depth", depth_error(load_depth_network(weights), seed)

@@ -37,14 +37,27 @@ __all__ = [
 CRAWL_SIZE = 24_000
 
 UNET_SETTINGS = LoopSettings(
-    steps=5600, learning_rate=1.2e-3, warmup=200, hold=0.4, weight_decay=1e-3, average=0.999
+    steps=6400,
+    learning_rate=1.2e-3,
+    warmup=200,
+    hold=0.4,
+    weight_decay=1e-3,
+    average=0.999,
+    shards=2,
 )
 CONTROLNET_SETTINGS = LoopSettings(
-    steps=900, learning_rate=1e-3, warmup=50, hold=0.4, weight_decay=1e-3, average=0.995
+    steps=900,
+    learning_rate=1e-3,
+    warmup=50,
+    hold=0.4,
+    weight_decay=1e-3,
+    average=0.995,
+    shards=2,
 )
 
-_UNET_BATCH = 64
-_CONTROLNET_BATCH = 32
+# Of one shard.
+_UNET_BATCH = 32
+_CONTROLNET_BATCH = 16
 _CAPTIONS_EACH = 4
 _UNET_EMPTY_SHARE = 0.12
 _CONTROLNET_EMPTY_SHARE = 0.3
@@ -207,8 +220,8 @@ def pretrain_unet(
     tokens = caption_tokens(seed, crawl.facts, tokenizer)
     alphas_cumprod = _alphas_cumprod()
 
-    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
-        draw = generator(seed, "unet", step)
+    def loss_at(number: int) -> tuple[Tensor, dict[str, float]]:
+        draw = generator(seed, "unet", number)
         batch = _batch(
             crawl, tokens, alphas_cumprod, draw, size=_UNET_BATCH, empty_share=_UNET_EMPTY_SHARE
         )
@@ -242,8 +255,8 @@ def pretrain_controlnet(
     tokens = caption_tokens(seed, crawl.facts, tokenizer)
     alphas_cumprod = _alphas_cumprod()
 
-    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
-        draw = generator(seed, "controlnet", step)
+    def loss_at(number: int) -> tuple[Tensor, dict[str, float]]:
+        draw = generator(seed, "controlnet", number)
         batch = _batch(
             crawl,
             tokens,

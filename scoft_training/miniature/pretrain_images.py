@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..backbone_interface import PerceptualBackbone
 from ..draws import generator
 from .canvas import SIZE
 from .cultures import CULTURES
@@ -27,6 +28,7 @@ __all__ = [
     "DEPTH_SETTINGS",
     "JUDGE_SETTINGS",
     "clip_accuracy",
+    "clip_separation",
     "depth_error",
     "judge_accuracy",
     "pretrain_clip",
@@ -244,6 +246,24 @@ def clip_accuracy(clip: Any, tokenizer: Any, seed: int) -> dict[str, float]:
         "subject and culture": sum(hits) / len(hits),
         "subject and culture, right pictures": sum(right) / len(right),
     }
+
+
+@torch.no_grad()
+def clip_separation(tower: PerceptualBackbone, seed: int) -> dict[str, float]:
+    """Return how far the shipped tower tells pictures apart by what they show.
+
+    Of every unseen picture, does its nearest neighbour among the others show the same subject of
+    the same culture (or both the stereotype)? Chance is one in 42.
+    """
+    pictures, _, facts = _drawn("clip held out", seed, 700, balanced_facts)
+    features = torch.cat(
+        [tower.features(part.float() / 255)[0] for part in torch.split(pictures, 100)]
+    )
+    distances = torch.cdist(features.flatten(1), features.flatten(1))
+    nearest = distances.fill_diagonal_(torch.inf).argmin(1).tolist()
+    kinds = [(fact.subject, fact.culture, fact.stereotype) for fact in facts]
+    hits = [kind == kinds[near] for kind, near in zip(kinds, nearest, strict=True)]
+    return {"nearest neighbour of the same kind": sum(hits) / len(hits), "chance": 1 / 42}
 
 
 def pretrain_depth(

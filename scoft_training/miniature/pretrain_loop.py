@@ -10,7 +10,9 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ __all__ = ["LoopSettings", "machine", "run_loop"]
 
 _LOG_EVERY = 50
 
+LossAt = Callable[[int], tuple[Tensor, dict[str, float]]]
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -38,6 +42,8 @@ class LoopSettings:
         weight_decay: of AdamW.
         average: decay of the moving average of the weights, which is what a stage leaves behind.
         save_every: seconds between saved states.
+        shards: parts of a batch that are computed at the same time, one thread each. Small layers
+            keep two cores busier so than by two threads sharing a layer.
     """
 
     steps: int
@@ -47,6 +53,7 @@ class LoopSettings:
     weight_decay: float = 1e-4
     average: float = 0.998
     save_every: float = 120.0
+    shards: int = 1
 
     def rate_at(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
@@ -71,7 +78,7 @@ def machine() -> dict[str, Any]:
 
 def run_loop(
     modules: Iterable[nn.Module],
-    loss_at: Callable[[int], tuple[Tensor, dict[str, float]]],
+    loss_at: LossAt,
     settings: LoopSettings,
     folder: Path,
     *,
@@ -85,7 +92,8 @@ def run_loop(
 
     Args:
         modules: all of their parameters that require a gradient are trained.
-        loss_at: (step) -> loss and what to log. Its draws must depend on the step alone.
+        loss_at: (number) -> loss and what to log, of one shard. Its draws must depend on the
+            number alone, which counts the shards of all steps from 0.
         settings: the optimizer's.
         folder: made if missing.
         on_step: told the number of steps done, of all, and the last logged values.
@@ -110,43 +118,72 @@ def run_loop(
         log_path.write_text(json.dumps({"settings": vars(settings), **machine()}) + "\n")
     began, saved = time.process_time() - spent, time.monotonic()
     sums: dict[str, float] = {}
-    while step < settings.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate_at(step)
-        loss, values = loss_at(step)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        # A short average at first, so that it does not remember the random start.
-        decay = min(settings.average, (1 + step) / (10 + step))
-        torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
-        step += 1
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value / _LOG_EVERY
-        if step % _LOG_EVERY == 0:
-            seconds = round(time.process_time() - began, 1)
-            line = {"step": step, **{k: round(v, 5) for k, v in sums.items()}, "cpu_s": seconds}
-            with log_path.open("a", encoding="utf-8") as log:
-                log.write(json.dumps(line) + "\n")
-            on_step(step, settings.steps, line)
-            sums = {}
-        # Only where a line of the log ends, so that a resumed log misses nothing.
-        at_line = step % _LOG_EVERY == 0
-        if (at_line and time.monotonic() - saved > settings.save_every) or step == settings.steps:
-            state = {
-                "settings": vars(settings),
-                "step": step,
-                "cpu_s": time.process_time() - began,
-                "parameters": [p.detach() for p in parameters],
-                "average": average,
-                "optimizer": optimizer.state_dict(),
-            }
-            _save(state_path, state)
-            saved = time.monotonic()
+    with _gradients(loss_at, settings.shards) as add_gradient:
+        while step < settings.steps:
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate_at(step)
+            optimizer.zero_grad(set_to_none=True)
+            values = add_gradient(step)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            # A short average at first, so that it does not remember the random start.
+            decay = min(settings.average, (1 + step) / (10 + step))
+            torch._foreach_lerp_(average, [p.detach() for p in parameters], 1 - decay)
+            step += 1
+            for name, value in values.items():
+                sums[name] = sums.get(name, 0.0) + value / _LOG_EVERY
+            if step % _LOG_EVERY == 0:
+                seconds = round(time.process_time() - began, 1)
+                line = {"step": step, **{k: round(v, 5) for k, v in sums.items()}, "cpu_s": seconds}
+                with log_path.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(line) + "\n")
+                on_step(step, settings.steps, line)
+                sums = {}
+            # Only where a line of the log ends, so that a resumed log misses nothing.
+            at_line = step % _LOG_EVERY == 0
+            if (
+                at_line and time.monotonic() - saved > settings.save_every
+            ) or step == settings.steps:
+                state = {
+                    "settings": vars(settings),
+                    "step": step,
+                    "cpu_s": time.process_time() - began,
+                    "parameters": [p.detach() for p in parameters],
+                    "average": average,
+                    "optimizer": optimizer.state_dict(),
+                }
+                _save(state_path, state)
+                saved = time.monotonic()
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
+
+
+@contextmanager
+def _gradients(loss_at: LossAt, shards: int) -> Iterator[Callable[[int], dict[str, float]]]:
+    """Yield what adds the gradient of a step's mean loss, and returns the mean values to log.
+
+    Two shards give the same bits whichever is first; the sum of more would depend on the order.
+    """
+
+    def one(number: int) -> dict[str, float]:
+        loss, values = loss_at(number)
+        torch.autograd.backward(loss / shards)
+        return values
+
+    def begin() -> None:
+        torch.set_num_threads(1)
+        torch.set_flush_denormal(True)
+
+    def all_of(step: int) -> dict[str, float]:
+        logged = list(pool.map(one, range(step * shards, (step + 1) * shards)))
+        return {name: sum(values[name] for values in logged) / shards for name in logged[0]}
+
+    if shards == 1:
+        yield one
+        return
+    with ThreadPoolExecutor(shards, initializer=begin) as pool:
+        yield all_of
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
