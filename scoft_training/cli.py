@@ -10,24 +10,20 @@ import argparse
 import contextlib
 import json
 import logging
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TypeAlias
 
 from . import __version__
 from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
 from .errors import ConfigError, OutputError, ScoftError
-from .events import Event, StoppedEvent, StopRequested, stop_check
+from .events import StopRequested, stop_check
 from .flags import add_flags, config_from_flags
-from .miniature.commands import add_miniature
+from .miniature.commands import add_ablation, add_demo, add_miniature
+from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
 __all__ = ["main"]
-
-_STOPPED = 130
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -57,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_negatives,
         _add_train,
         _add_generate,
-        _add_demo,
+        add_demo,
+        add_ablation,
         add_miniature,
     ):
         add(commands)
@@ -159,16 +156,6 @@ def _add_generate(commands: _Commands) -> None:
     generate.set_defaults(run=_generate)
 
 
-def _add_demo(commands: _Commands) -> None:
-    demo = commands.add_parser(
-        "demo", help="the whole way on drawn pictures and small random networks, in a minute"
-    )
-    demo.add_argument(
-        "--folder", type=Path, default=Path("scoft-demo"), help="(default: ./scoft-demo)"
-    )
-    demo.set_defaults(run=_demo)
-
-
 def _add_base(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", required=True, help="folder in diffusers' layout, or a hub id such as owner/name"
@@ -212,8 +199,10 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
+    from .miniature.loading import register as register_miniature
     from .runs import RunRequest, run_training
 
+    register_miniature()
     request = RunRequest(
         dataset=arguments.dataset,
         base=arguments.base,
@@ -229,7 +218,7 @@ def _train(arguments: argparse.Namespace) -> int:
         allow_download=arguments.allow_download,
         allow_inexact_resume=arguments.allow_inexact_resume,
     )
-    return _show(lambda stop: run_training(request, should_stop=stop), arguments.json_events)
+    return show_events(lambda stop: run_training(request, should_stop=stop), arguments.json_events)
 
 
 def _caption(arguments: argparse.Namespace) -> int:
@@ -244,12 +233,14 @@ def _caption(arguments: argparse.Namespace) -> int:
         work=arguments.work,
         allow_download=arguments.allow_download,
     )
-    return _show(lambda stop: make_captions(request, should_stop=stop), arguments.json_events)
+    return show_events(lambda stop: make_captions(request, should_stop=stop), arguments.json_events)
 
 
 def _negatives(arguments: argparse.Namespace) -> int:
     from .helper_runs import NegativesRequest, make_negatives
+    from .miniature.loading import register as register_miniature
 
+    register_miniature()
     request = NegativesRequest(
         dataset=arguments.dataset,
         base=arguments.base,
@@ -262,36 +253,19 @@ def _negatives(arguments: argparse.Namespace) -> int:
         work=arguments.work,
         allow_download=arguments.allow_download,
     )
-    return _show(lambda stop: make_negatives(request, should_stop=stop), arguments.json_events)
-
-
-def _show(start: Callable[[Callable[[], bool]], Iterator[Event]], json_events: bool = False) -> int:
-    """Show the events of work that is told to stop by what it is started with."""
-    from .progress import JsonPrinter, Printer, TextPrinter
-
-    _quiet_libraries()
-
-    printer: Printer = JsonPrinter() if json_events else TextPrinter()
-    # Under a launcher every process runs this; one of them speaks.
-    speaks = int(os.environ.get("RANK", "0")) == 0
-    stopped = False
-    with _stop_on_interrupt() as should_stop:
-        try:
-            for event in start(should_stop):
-                stopped = isinstance(event, StoppedEvent)
-                if speaks:
-                    printer.show(event)
-        finally:
-            printer.close()
-    return _STOPPED if stopped else 0
+    return show_events(
+        lambda stop: make_negatives(request, should_stop=stop), arguments.json_events
+    )
 
 
 def _generate(arguments: argparse.Namespace) -> int:
     from .generation import contact_sheet, generate, to_picture
     from .lora_files import read_lora
+    from .miniature.loading import register as register_miniature
     from .models import load_base, resolve_device, resolve_precision
 
-    _quiet_libraries()
+    register_miniature()
+    quiet_libraries()
     config = config_from_flags(GenerateConfig, arguments)
     prompts = _prompts(arguments)
     out: Path = arguments.out
@@ -303,7 +277,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     lora = read_lora(arguments.lora, base.unet) if arguments.lora else None
     out.mkdir(parents=True, exist_ok=True)
     pictures = []
-    with _stop_on_interrupt() as should_stop, contextlib.suppress(StopRequested):
+    with stop_on_interrupt() as should_stop, contextlib.suppress(StopRequested):
         for picture in generate(
             base,
             prompts,
@@ -324,7 +298,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         print(out / "sheet.png")
         return 0
     print(f"Stopped; {len(pictures)} pictures are in {out}.", file=sys.stderr)
-    return _STOPPED
+    return STOPPED
 
 
 def _prompts(arguments: argparse.Namespace) -> list[str]:
@@ -340,115 +314,3 @@ def _prompts(arguments: argparse.Namespace) -> list[str]:
     if not prompts:
         raise ConfigError("There is nothing to draw: give --prompt or --prompts FILE.")
     return list(dict.fromkeys(prompts))
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from .demo import (
-        draw_demo_dataset,
-        save_random_base,
-        save_random_clip,
-        save_random_controlnet,
-    )
-    from .helper_runs import NegativesRequest, make_negatives
-    from .runs import RunRequest, run_training
-
-    _quiet_libraries()
-    folder: Path = arguments.folder
-    print(
-        "scoft demo: the whole way with small networks of RANDOM weights, built on the spot, and "
-        f"drawn pictures of an invented culture, in {folder}/. It shows that everything works; "
-        "what it draws is noise, since nothing here was pretrained."
-    )
-    base, controlnet, clip = folder / "base", folder / "controlnet", folder / "clip"
-    dataset, work = folder / "dataset", folder / "work"
-    if not (folder / "ready").exists():
-        save_random_base(base)
-        save_random_controlnet(controlnet)
-        save_random_clip(clip)
-        draw_demo_dataset(dataset, negatives=0)
-        (folder / "ready").touch()
-    words = ["dataset", "check", str(dataset), "--preset", "m", "--resolution", "128"]
-    print("\n$ scoft", *words, flush=True)
-    status = main(words)
-    if status:
-        return status
-    print(f"\n$ scoft negatives {dataset} --base {base} --controlnet {controlnet} ...", flush=True)
-    drawing = NegativesRequest(
-        dataset=dataset,
-        base=base,
-        controlnet=controlnet,
-        config=NegativesConfig(
-            resolution=128,
-            negatives_per_picture=2,
-            inference_steps=8,
-            filter_backbone="clipconv",
-            filter_threshold=0.2,
-        ),
-        filter_weights=clip,
-        device="cpu",
-        work=work,
-    )
-    status = _show(lambda stop: make_negatives(drawing, should_stop=stop))
-    if status:
-        return status
-    print(f"\n$ scoft train {dataset} --base {base} --steps 60 --resolution 128 ...", flush=True)
-    request = RunRequest(
-        dataset=dataset,
-        base=base,
-        config=TrainConfig(
-            steps=60,
-            resolution=128,
-            rank=8,
-            learning_rate=1e-3,
-            save_every=20,
-            preview_every=30,
-            preview_steps=8,
-        ),
-        device="cpu",
-        work=work,
-        output=folder / "aruna.safetensors",
-        backbone_weights=clip,
-    )
-    status = _show(lambda stop: run_training(request, should_stop=stop))
-    if status:
-        return status
-    pictures = folder / "pictures"
-    if pictures.exists():
-        print(f"\nThe pictures of an earlier demo are in {pictures}/.")
-        return 0
-    words = ["generate", "--base", str(base), "--lora", str(folder / "aruna.safetensors")]
-    words += ["--prompt", "a teal house in Aruna", "--prompt", "a plum bowl in Aruna"]
-    words += ["--seeds", "0", "1", "--resolution", "128", "--out", str(pictures)]
-    print("\n$ scoft", *words, flush=True)
-    return main([*words, "--device", "cpu"])
-
-
-@contextlib.contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C or SIGTERM into a request to stop; a second Ctrl-C ends at once."""
-    asked = False
-
-    def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("\nStopping; the state is being saved ...", file=sys.stderr)
-
-    previous = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _quiet_libraries() -> None:
-    """Loading bars and notes of libraries would drown our own; imports them, so call it late."""
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()

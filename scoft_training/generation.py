@@ -24,6 +24,7 @@ __all__ = [
     "GeneratedPicture",
     "contact_sheet",
     "draw_picture",
+    "draw_pictures",
     "generate",
     "starting_noise",
     "to_picture",
@@ -127,7 +128,6 @@ def starting_noise(
     return normal((1, int(base.unet.config.in_channels), side, side), dtype, seed, *purpose)
 
 
-@torch.no_grad()
 def draw_picture(
     base: BaseModel,
     predictor: NoisePredictor,
@@ -138,11 +138,11 @@ def draw_picture(
     inference_steps: int,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Draw one picture by DDIM; no graph and no inference tensor is left behind.
+    """Draw one picture: `draw_pictures` with a batch of one.
 
     Args:
-        base: its VAE decoder lies where the predictor's UNet does.
-        predictor: with guidance.
+        base: as there.
+        predictor: as there.
         prompt_embeds: (tokens, channels), on the device.
         uncond_prompt_embeds: likewise.
         noise: (1, channels, height, width) to begin with, from `starting_noise`.
@@ -155,13 +155,52 @@ def draw_picture(
     Raises:
         DivergenceError: the networks' number format overflowed.
     """
+    return draw_pictures(
+        base,
+        predictor,
+        prompt_embeds[None],
+        uncond_prompt_embeds,
+        noise,
+        inference_steps=inference_steps,
+        check_stop=check_stop,
+    )[0]
+
+
+@torch.no_grad()
+def draw_pictures(
+    base: BaseModel,
+    predictor: NoisePredictor,
+    prompt_embeds: Tensor,
+    uncond_prompt_embeds: Tensor,
+    noise: Tensor,
+    *,
+    inference_steps: int,
+    check_stop: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Draw pictures at once by DDIM; no graph and no inference tensor is left behind.
+
+    Args:
+        base: its VAE decoder lies where the predictor's UNet does.
+        predictor: with guidance.
+        prompt_embeds: (batch, tokens, channels), on the device.
+        uncond_prompt_embeds: (tokens, channels), likewise.
+        noise: (batch, channels, height, width) to begin with, from `starting_noise`.
+        inference_steps: DDIM steps.
+        check_stop: called before each of them; raises to stop.
+
+    Returns:
+        (batch, 3, resolution, resolution) in [0, 1], float32 on the CPU.
+
+    Raises:
+        DivergenceError: the networks' number format overflowed.
+    """
     noise = noise.to(prompt_embeds.device)
     alphas_cumprod = predictor.alphas_cumprod
-    start = torch.tensor([len(alphas_cumprod) - 1], device=noise.device)
+    start = torch.full((len(noise),), len(alphas_cumprod) - 1, device=noise.device)
     grid, num_steps = strided_timesteps(start, inference_steps)
     chain = denoise(
         lambda latents, timesteps: predictor.guided_noise(
-            latents, timesteps, prompt_embeds[None], uncond_prompt_embeds
+            latents, timesteps, prompt_embeds, uncond_prompt_embeds
         ),
         noise,
         grid,
@@ -171,7 +210,7 @@ def draw_picture(
         on_step=check_stop,
     )
     latents = (chain.x0_latents / base.scaling_factor).to(base.vae.dtype)
-    decoded: Tensor = base.vae.decode(latents).sample[0].float().cpu()
+    decoded: Tensor = base.vae.decode(latents).sample.float().cpu()
     if not bool(decoded.isfinite().all()):
         raise DivergenceError(
             f"A drawing overflowed in {base.vae.dtype}. Set `precision` to bf16 or fp32."

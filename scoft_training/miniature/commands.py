@@ -7,16 +7,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
-__all__ = ["add_miniature"]
+__all__ = ["add_ablation", "add_demo", "add_miniature"]
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # Named here too, so that the command's help loads no heavy library; a test compares them.
 STAGE_NAMES = ("vae", "unet", "controlnet", "clip", "judge", "depth")
 
 
-def add_miniature(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
+def add_miniature(commands: Commands) -> None:
     """Add the subcommand and its own subcommands."""
     miniature = commands.add_parser(
         "miniature", help="the small trained model that comes with scoft, and its drawn world"
@@ -54,6 +55,90 @@ def add_miniature(
     check.set_defaults(run=_check)
 
 
+def add_demo(commands: Commands) -> None:
+    """Add the subcommand `demo`."""
+    demo = commands.add_parser(
+        "demo", help="see a biased small model repaired, on this machine, without a download"
+    )
+    demo.add_argument(
+        "--folder", type=Path, default=Path("scoft-demo"), help="(default: ./scoft-demo)"
+    )
+    demo.add_argument(
+        "--quick", action="store_true", help="the same way in under a minute, for tests"
+    )
+    demo.set_defaults(run=_demo)
+
+
+def add_ablation(commands: Commands) -> None:
+    """Add the subcommand `ablation`."""
+    ablation = commands.add_parser(
+        "ablation", help="repeat the paper's ablation on the miniature; goes on where it stopped"
+    )
+    ablation.add_argument("--base", choices=("miniature",), default="miniature")
+    ablation.add_argument(
+        "--folder", type=Path, default=Path("scoft-ablation"), help="(default: ./scoft-ablation)"
+    )
+    ablation.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    ablation.add_argument("--arms", nargs="+", help="only these (default: all)")
+    ablation.add_argument("--steps", type=int, default=600, help="of each arm (default: 600)")
+    ablation.add_argument(
+        "--pictures", type=int, default=30, help="to learn from (default: 30, so few overfit)"
+    )
+    ablation.set_defaults(run=_ablation)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import json
+
+    from ..terminal import show_events
+    from .demo import Demo, demo_table
+    from .loading import register
+
+    register()
+    demo = Demo(arguments.folder, quick=arguments.quick)
+    print(
+        "A small model knows six imaginary cultures and shows one of them, avelun, in ruins. SCoFT "
+        f"learns from {demo.num_train} right pictures of it. Everything goes to {demo.folder}/.",
+        flush=True,
+    )
+    status = show_events(lambda _: demo.export())
+    for title, step in (
+        ("1/3 The unmodified model draws negatives", demo.negatives),
+        ("2/3 SCoFT trains a LoRA", demo.train),
+        ("3/3 The same prompts, before and after", demo.compare),
+    ):
+        if status:
+            return status
+        print(f"\n{title}", flush=True)
+        status = show_events(step)
+    if status:
+        return status
+    numbers = json.loads((demo.folder / "metrics.json").read_text(encoding="utf-8"))
+    print(f"\n{demo_table(numbers)}\n")
+    print(f"Look at {demo.folder / 'sheet.png'} and {demo.folder / 'report.html'}")
+    return 0
+
+
+def _ablation(arguments: argparse.Namespace) -> int:
+    from ..terminal import show_events
+    from .ablation import AblationRequest, run_ablation
+    from .arms import ARMS, ArmScale
+    from .loading import register
+
+    register()
+    request = AblationRequest(
+        folder=arguments.folder,
+        seeds=arguments.seeds,
+        arms=arguments.arms or tuple(ARMS),
+        scale=ArmScale(steps=arguments.steps),
+        num_train=arguments.pictures,
+    )
+    status = show_events(lambda stop: run_ablation(request, should_stop=stop))
+    if status == 0:
+        print((arguments.folder / "table.md").read_text(encoding="utf-8"))
+    return status
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from .export import ExportSizes, export_sets
 
@@ -85,12 +170,19 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .loading import WEIGHTS
+    from ..terminal import quiet_libraries
+    from .evaluation import base_accuracy
+    from .loading import WEIGHTS, register
     from .pretrain import held_out_figures
 
-    for stage, figures in held_out_figures(arguments.weights or WEIGHTS, arguments.seed):
+    quiet_libraries()
+    weights: Path = arguments.weights or WEIGHTS
+    register(weights)
+    for stage, figures in held_out_figures(weights, arguments.seed):
         for name, value in figures.items():
-            print(f"{stage}: {name} {value:.4f}")
+            print(f"{stage}: {name} {value:.4f}", flush=True)
+    for name, value in base_accuracy().items():
+        print(f"base: {name} {value:.3f}", flush=True)
     return 0
 
 

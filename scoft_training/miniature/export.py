@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .sentences import crawl_caption, cultural_caption, generic_captions
 from .sets import FactsDraw, crawl_facts, right_facts, scenes
 from .world import Scene
 
-__all__ = ["ExportSizes", "cultural_row", "export_sets", "right_scenes"]
+__all__ = ["ExportSizes", "cultural_row", "export_sets", "other_scenes", "right_scenes"]
 
 _NOTE = (
     "Drawn by scoft: an imaginary culture of the miniature's world, made up in all it shows. "
@@ -83,62 +84,67 @@ def export_sets(
                 f"{folder}: holds an export of another seed or other sizes. Choose another."
             )
         return folders
-    if any((path / "card.json").exists() for path in folders.values()):
-        # The card is written first and the marker last: an interrupted export is written again.
-        if not all(_is_ours(path / "card.json") for path in folders.values() if path.exists()):
-            raise OutputError(f"{folder}: holds other datasets. Choose another folder.")
-    total, done = sum(vars(sizes).values()), 0
-
-    def write(dataset: Path, split: str, drawn: Iterable[tuple[Scene, dict[str, Any]]]) -> None:
-        nonlocal done
-        rows = []
-        for index, (scene, columns) in enumerate(drawn):
-            facts = scene.facts
-            name = f"{facts.subject}_{index:03d}"
-            _save(dataset / split / "images" / f"{name}.png", scene.picture)
-            _save(dataset / "depth" / f"{split}_{name}.png", scene.depth)
-            rows.append(
-                {
-                    "file_name": f"images/{name}.png",
-                    **columns,
-                    "negative_imgpath": [],
-                    "depth": f"depth/{split}_{name}.png",
-                    "category": CATEGORIES[facts.subject],
-                    "era": "traditional",
-                    "culture": facts.culture,
-                    "licence": "CC0-1.0",
-                }
+    # The card is written first and the marker last: an interrupted export is written again.
+    for path in folders.values():
+        if path.exists() and not _is_ours(path / "card.json"):
+            raise OutputError(
+                f"{path}: is there already. Nothing is replaced; choose a new folder."
             )
+    total, done = sum(vars(sizes).values()), 0
+    for dataset, title, split, drawn in (
+        (community, f"{WRONGED.capitalize()} (imaginary)", "train", sizes.train),
+        (community, f"{WRONGED.capitalize()} (imaginary)", "test", sizes.test),
+        (others, "Other imaginary cultures", "test", sizes.others),
+        (crawl, "The crawl, with its bias", "train", sizes.crawl),
+    ):
+        if not drawn:
+            continue
+        card = {"culture": title, "suffix": f"in {WRONGED}", "licence": "CC0-1.0", "notes": _NOTE}
+        write_json(dataset / "card.json", card)
+        rows = []
+        for index, (scene, captions) in enumerate(_split(dataset.name, split, seed, drawn)):
+            rows.append(_write_pictures(dataset, split, index, scene, captions))
             done += 1
             on_step(done, total)
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        path = dataset / split / "metadata.jsonl"
-        write_aside(path, lambda aside: _write_text(aside, text))
-
-    card = {"culture": f"{WRONGED.capitalize()} (imaginary)", "suffix": f"in {WRONGED}"}
-    write_json(community / "card.json", {**card, "licence": "CC0-1.0", "notes": _NOTE})
-    for split, count in (("train", sizes.train), ("test", sizes.test)):
-        drawn = right_scenes(split, WRONGED, seed, count)
-        write(
-            community,
-            split,
-            ((scene, cultural_row(scene, split, seed, i)) for i, scene in enumerate(drawn)),
-        )
-
-    card = {"culture": "Other imaginary cultures", "licence": "CC0-1.0", "notes": _NOTE}
-    write_json(others / "card.json", card)
-    drawn = other_scenes(seed, sizes.others)
-    write(
-        others,
-        "test",
-        ((scene, cultural_row(scene, "others", seed, i)) for i, scene in enumerate(drawn)),
-    )
-
-    write_json(crawl / "card.json", {**card, "culture": "The crawl, with its bias"})
-    crawled = scenes("crawl", seed, sizes.crawl, crawl_facts)
-    write(crawl, "train", ((scene, _crawl_row(scene, seed, i)) for i, scene in enumerate(crawled)))
+        write_aside(dataset / split / "metadata.jsonl", partial(_write_text, text=text))
     write_json(marker, made)
     return folders
+
+
+def _split(name: str, split: str, seed: int, count: int) -> Iterator[tuple[Scene, dict[str, Any]]]:
+    """Scenes of one split of one exported dataset, with their captions' columns."""
+    if name == "crawl":
+        for index, scene in enumerate(scenes("crawl", seed, count, crawl_facts)):
+            rng = random.Random(f"captions/crawl/{seed}/{index}")
+            yield scene, {"text": crawl_caption(scene.facts, rng), "blip_text": []}
+        return
+    if name == "others":
+        split, drawn = "others", other_scenes(seed, count)
+    else:
+        drawn = right_scenes(split, WRONGED, seed, count)
+    for index, scene in enumerate(drawn):
+        yield scene, cultural_row(scene, split, seed, index)
+
+
+def _write_pictures(
+    dataset: Path, split: str, index: int, scene: Scene, captions: dict[str, Any]
+) -> dict[str, Any]:
+    """Write a scene's picture and depth; returns its row."""
+    facts = scene.facts
+    name = f"{facts.subject}_{index:03d}"
+    _save(dataset / split / "images" / f"{name}.png", scene.picture)
+    _save(dataset / "depth" / f"{split}_{name}.png", scene.depth)
+    return {
+        "file_name": f"images/{name}.png",
+        **captions,
+        "negative_imgpath": [],
+        "depth": f"depth/{split}_{name}.png",
+        "category": CATEGORIES[facts.subject],
+        "era": "traditional",
+        "culture": facts.culture,
+        "licence": "CC0-1.0",
+    }
 
 
 def other_scenes(seed: int, count: int) -> list[Scene]:
@@ -161,11 +167,6 @@ def cultural_row(scene: Scene, split: str, seed: int, index: int) -> dict[str, A
     }
 
 
-def _crawl_row(scene: Scene, seed: int, index: int) -> dict[str, Any]:
-    rng = random.Random(f"captions/crawl/{seed}/{index}")
-    return {"text": crawl_caption(scene.facts, rng), "blip_text": []}
-
-
 def _is_ours(card: Path) -> bool:
     return card.is_file() and _NOTE in card.read_text(encoding="utf-8")
 
@@ -174,5 +175,5 @@ def _save(path: Path, pixels: np.ndarray[Any, Any]) -> None:
     write_aside(path, lambda aside: Image.fromarray(pixels).save(aside, format="PNG"))
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, *, text: str) -> None:
     path.write_text(text, encoding="utf-8")

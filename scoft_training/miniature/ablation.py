@@ -1,0 +1,283 @@
+"""The paper's ablation, repeated on the miniature: arms x seeds, measured, in one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import ConfigError, OutputError, unknown_name
+from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
+from ..files import digest_json, write_aside, write_json
+from ..lora_files import read_lora
+from ..metrics import Interval, mean_interval
+from .arms import ARMS, BASE_ARM, ArmScale, train_config
+from .cultures import WRONGED
+from .evaluation import EvaluationSizes, Evaluator
+from .export import ExportSizes, export_sets
+from .loading import BACKBONE, JUDGE
+from .pretrain_loop import machine
+from .report import dot_plot, glance_sheet, page, picture_tag, save_picture, table, write_page
+from .trials import draw_trial_negatives, train_trial
+
+__all__ = ["AblationRequest", "run_ablation"]
+
+_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("kid", "KID", 0),
+    ("right", "right", 2),
+    ("stereotype", "stereotype", 2),
+    ("subject", "subject", 2),
+    ("similarity", "memorization", 3),
+    ("diversity_train", "DIV train", 3),
+    ("diversity_test", "DIV test", 3),
+    ("kid_others", "KID others", 0),
+    ("right_others", "others right", 2),
+    ("seen_kid", "KID, seen by the loss", 2),
+    ("seen_similarity", "memorization, seen by the loss", 3),
+    ("seconds", "seconds", 0),
+)
+"""(figure, column title, digits)."""
+
+
+@dataclass(frozen=True)
+class AblationRequest:
+    """What is compared.
+
+    Attributes:
+        folder: everything goes here; the same request goes on where it was stopped.
+        seeds: of the training and of the evaluation's noise, one trial each.
+        arms: keys of ARMS; the base is always measured.
+        scale: how long an arm trains.
+        num_train: pictures to learn: few, so that plain fine-tuning can overfit.
+        sizes: of one evaluation.
+        dataset_seed: of the pictures.
+    """
+
+    folder: Path
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    arms: Sequence[str] = tuple(ARMS)
+    scale: ArmScale = field(default_factory=lambda: ArmScale(steps=600))
+    num_train: int = 30
+    sizes: EvaluationSizes = field(default_factory=EvaluationSizes)
+    dataset_seed: int = 0
+
+    def settings(self, arm: str, seed: int) -> dict[str, Any]:
+        """Return all that decides one trial's figures."""
+        config = None if arm == BASE_ARM else asdict(train_config(arm, seed, self.scale))
+        return {
+            "arm": arm,
+            "seed": seed,
+            "config": config,
+            "scale": asdict(self.scale),
+            "num_train": self.num_train,
+            "sizes": asdict(self.sizes),
+            "dataset_seed": self.dataset_seed,
+        }
+
+
+def run_ablation(
+    request: AblationRequest, *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
+    """Train and measure every arm with every seed, then write table, plots and page.
+
+    `folder`/results holds one file a trial; table.md, table.json, report.html and sheet.png are
+    written again at the end of every call, from all trials of these settings that are there.
+
+    Raises:
+        ConfigError: an unknown arm, or no seed.
+        ScoftError: of any kind; finished trials stay.
+    """
+    for arm in request.arms:
+        if arm not in ARMS:
+            raise ConfigError(unknown_name("arm", arm, ARMS))
+    if not request.seeds:
+        raise ConfigError("The ablation has no seed: give at least one.")
+    yield from _Ablation(request, should_stop).events()
+
+
+class _Ablation:
+    def __init__(self, request: AblationRequest, should_stop: Callable[[], bool]) -> None:
+        self._request = request
+        self._should_stop = should_stop
+        self._results = request.folder / "results"
+        self._samples: dict[str, list[Tensor]] = {}
+
+    def events(self) -> Iterator[Event]:
+        request = self._request
+        sizes = ExportSizes(train=request.num_train, test=request.sizes.test, others=0, crawl=0)
+        dataset = export_sets(request.folder / "sets", seed=request.dataset_seed, sizes=sizes)[
+            "community"
+        ]
+        work = request.folder / "work"
+        finished = yield from draw_trial_negatives(
+            request.scale, dataset=dataset, work=work, should_stop=self._should_stop
+        )
+        if not finished:
+            return
+        # Seed by seed, so that an interrupted ablation holds every arm of the seeds it has.
+        for seed in request.seeds:
+            evaluator: Evaluator | None = None
+            for arm in (BASE_ARM, *request.arms):
+                path = self._path(arm, seed)
+                if path.is_file():
+                    continue
+                trained = None
+                if arm != BASE_ARM:
+                    trained = yield from train_trial(
+                        arm,
+                        seed,
+                        request.scale,
+                        dataset=dataset,
+                        work=work,
+                        should_stop=self._should_stop,
+                    )
+                    if trained is None:
+                        return
+                if self._should_stop():
+                    yield StoppedEvent(0, "Stopped; finished trials stay.")
+                    return
+                evaluator = evaluator or self._evaluator(seed)
+                lora = read_lora(trained.lora, evaluator.base.unet) if trained else None
+                figures, images, seconds = evaluator.measure(lora)
+                result = {
+                    **request.settings(arm, seed),
+                    "figures": {
+                        **figures.as_dict(),
+                        "seconds": trained.seconds if trained else 0.0,
+                    },
+                    "evaluation_seconds": seconds,
+                    "machine": machine(),
+                }
+                self._save_samples(arm, seed, images)
+                write_json(path, result)
+                trials = len(request.seeds) * (1 + len(request.arms))
+                yield PhaseEvent("trials", self._num_finished(), trials)
+        yield FinishedEvent(0, str(self._write_report()))
+
+    def _path(self, arm: str, seed: int) -> Path:
+        digest = digest_json(self._request.settings(arm, seed))[:8]
+        return self._results / f"{arm}-{seed}-{digest}.json"
+
+    def _num_finished(self) -> int:
+        arms = (BASE_ARM, *self._request.arms)
+        return sum(self._path(a, s).is_file() for s in self._request.seeds for a in arms)
+
+    def _evaluator(self, seed: int) -> Evaluator:
+        return Evaluator(
+            num_train=self._request.num_train,
+            dataset_seed=self._request.dataset_seed,
+            seed=seed,
+            sizes=self._request.sizes,
+        )
+
+    def _save_samples(self, arm: str, seed: int, images: Tensor) -> None:
+        """Keep the first pictures of each trial: a table without pictures convinces nobody."""
+        columns = [f"{index + 1}" for index in range(min(6, len(images)))]
+        sheet = glance_sheet(columns, [(arm, f"seed {seed}", list(images[:6]))])
+        save_picture(sheet, self._path(arm, seed).with_suffix(".png"))
+
+    def _write_report(self) -> Path:
+        request = self._request
+        results: dict[str, list[dict[str, float]]] = {}
+        for arm in (BASE_ARM, *request.arms):
+            for seed in request.seeds:
+                figures = json.loads(self._path(arm, seed).read_text(encoding="utf-8"))["figures"]
+                results.setdefault(arm, []).append(figures)
+        if any(len(rows) < len(request.seeds) for rows in results.values()):
+            raise OutputError(f"{self._results}: a trial's file is gone. Run the command again.")
+        intervals = {
+            arm: {name: _interval([row[name] for row in rows]) for name, _, _ in _COLUMNS}
+            for arm, rows in results.items()
+        }
+        write_json(
+            request.folder / "table.json",
+            {
+                "seeds": list(request.seeds),
+                "trials": results,
+                "mean_and_half_width": {
+                    arm: {name: [i.mean, i.half_width] for name, i in row.items()}
+                    for arm, row in intervals.items()
+                },
+                "settings": request.settings(request.arms[-1], request.seeds[0]),
+            },
+        )
+        text = markdown_table(intervals)
+        write_aside(request.folder / "table.md", lambda aside: _write(aside, text))
+        report = request.folder / "report.html"
+        write_page(report, self._page(intervals))
+        return report
+
+    def _page(self, intervals: dict[str, dict[str, Interval]]) -> str:
+        request = self._request
+        plots = "".join(
+            f'<div class="plot">{plot}</div>' for plot in ablation_plots(intervals).values()
+        )
+        sheets = "".join(
+            picture_tag(_open(self._path(arm, request.seeds[0]).with_suffix(".png")), arm)
+            for arm in (BASE_ARM, *request.arms)
+        )
+        header = ["arm", *(title for _, title, _ in _COLUMNS)]
+        rows = [
+            [arm, *(_cell(row[name], digits) for name, _, digits in _COLUMNS)]
+            for arm, row in intervals.items()
+        ]
+        lead = (
+            f"{len(request.seeds)} seeds an arm, {request.scale.steps} steps of 8 pictures on "
+            f"{request.num_train} pictures of an imaginary culture. Means and 95 % intervals; an "
+            f"interval tells the seeds' spread, not the spread over base models: there is one. "
+            f"Measured by {JUDGE}, which no loss sees; two columns are of {BACKBONE}, which the "
+            "losses see."
+        )
+        sections = [
+            ("Table", f'<div class="wide">{table(header, rows)}</div>'),
+            ("Plots", f'<div class="plots">{plots}</div>'),
+            (f"The first held-out captions, seed {request.seeds[0]}", sheets),
+        ]
+        return page("SCoFT's ablation on the miniature", lead, sections)
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    return mean_interval(values) if len(values) > 1 else Interval(values[0], 0.0)
+
+
+def _cell(interval: Interval, digits: int) -> str:
+    return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}"
+
+
+def markdown_table(intervals: dict[str, dict[str, Interval]]) -> str:
+    """Return the table as Markdown."""
+    lines = ["| arm | " + " | ".join(title for _, title, _ in _COLUMNS) + " |"]
+    lines.append("| --- |" + " --- |" * len(_COLUMNS))
+    for arm, row in intervals.items():
+        cells = (_cell(row[name], digits) for name, _, digits in _COLUMNS)
+        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def ablation_plots(intervals: dict[str, dict[str, Interval]]) -> dict[str, str]:
+    """Return the plots as SVG, by the figure they show."""
+    wanted = {
+        "kid": (f"KID to {WRONGED}'s held-out pictures", "lower is better", 0),
+        "right": ("Drawn as the culture is", "share of pictures, by the judge", 2),
+        "similarity": ("Memorization", "likeness to the training picture; lower is better", 3),
+        "diversity_train": ("DIV, training captions", "higher is more varied", 3),
+        "kid_others": ("KID of the other cultures", "lower is less harm", 0),
+    }
+    return {
+        name: dot_plot(title, note, [(a, row[name]) for a, row in intervals.items()], digits=digits)
+        for name, (title, note, digits) in wanted.items()
+    }
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image
+
+    return Image.open(path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
