@@ -11,6 +11,7 @@ then the bare parts, each timed by itself, and what a step would cost if it were
 import argparse
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,7 +20,6 @@ import torch
 
 from scoft_training.backbones import load_backbone
 from scoft_training.config import TrainConfig
-from scoft_training.demo import draw_demo_dataset, save_clip_tokenizer
 from scoft_training.events import FinishedEvent, SettingsEvent, StepEvent, WarningEvent
 from scoft_training.models import (
     BaseModel,
@@ -30,6 +30,9 @@ from scoft_training.models import (
     resolve_precision,
 )
 from scoft_training.runs import RunRequest, run_training
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from random_stack import draw_demo_dataset, save_clip_tokenizer
 
 
 def build_base(folder: Path, dtype: torch.dtype) -> BaseModel:

@@ -1,4 +1,4 @@
-"""Write the small stack of random weights that the walkthrough and `scoft demo` use.
+"""Write the small stack of random weights that the walkthrough uses.
 
     python scripts/build_random_stack.py FOLDER
 
@@ -11,10 +11,9 @@ FOLDER/blip (BLIP's, shrunk, with a vocabulary of 21 words, for --captioner-weig
 import sys
 from pathlib import Path
 
-from scoft_training.demo import save_random_base, save_random_clip, save_random_controlnet
-
-# The tests know how DreamSim's and BLIP's files look.
+# The tests know small random networks, and how DreamSim's and BLIP's files look.
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from random_stack import save_random_base, save_random_clip, save_random_controlnet
 from small_blip import write_blip
 from small_networks import write_dreamsim_folder
 

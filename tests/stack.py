@@ -68,8 +68,7 @@ class SpelledCaptions:
 def small_base(dtype: torch.dtype = torch.float64, prediction_type: str = "epsilon") -> BaseModel:
     """A base model with random weights, without a LoRA; the same every time."""
     from diffusers import DDIMScheduler
-
-    from scoft_training.demo import random_networks
+    from random_stack import random_networks
 
     unet, vae = random_networks()
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
@@ -168,7 +167,7 @@ def make_objective(
 
 def write_demo(folder: Path) -> Path:
     """The demo's dataset in a folder of its own."""
-    from scoft_training.demo import draw_demo_dataset
+    from random_stack import draw_demo_dataset
 
     draw_demo_dataset(folder)
     return folder

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from PIL import Image
+from random_stack import random_controlnet, save_random_base, save_random_controlnet
 
 from scoft_training import control_models
 from scoft_training.control_models import (
@@ -14,7 +15,6 @@ from scoft_training.control_models import (
     register_depth,
     require_fitting,
 )
-from scoft_training.demo import random_controlnet, save_random_base, save_random_controlnet
 from scoft_training.depth import DepthEstimator, load_depth_picture, save_depth_picture
 from scoft_training.errors import ModelFileError
 from scoft_training.files import digest_tensors

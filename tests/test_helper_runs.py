@@ -6,13 +6,13 @@ import statistics
 
 import pytest
 import torch
+from random_stack import draw_demo_dataset, random_controlnet
 from stack import SMALL_RUN
 
 from scoft_training import captioners, control_models
 from scoft_training.cli import main
 from scoft_training.config import NegativesConfig
 from scoft_training.data import read_dataset
-from scoft_training.demo import draw_demo_dataset, random_controlnet
 from scoft_training.errors import ConfigError, DatasetError, ModelFileError
 from scoft_training.events import FinishedEvent, HistogramEvent, SettingsEvent, StoppedEvent
 from scoft_training.helper_runs import (

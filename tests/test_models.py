@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
+from random_stack import save_random_base
 from stack import CPU, small_base
 
-from scoft_training.demo import save_random_base
 from scoft_training.errors import ConfigError, ModelFileError
 from scoft_training.files import digest_tensors
 from scoft_training.models import (

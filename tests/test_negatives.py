@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from random_stack import random_controlnet
 from stack import CPU, PoolBackbone, lora_base, small_base, write_demo
 
 from scoft_training.config import NegativesConfig, TrainConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import load_row_pictures, read_dataset
 from scoft_training.data_rows import DatasetCard
-from scoft_training.demo import random_controlnet
 from scoft_training.depth import DepthEstimator, load_depth_picture, save_depth_picture
 from scoft_training.errors import ConfigError, DatasetError, DivergenceError
 from scoft_training.events import HistogramEvent, PhaseEvent, StopRequested, WarningEvent, to_json

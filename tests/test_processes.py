@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_stack import draw_demo_dataset
 from safetensors.torch import load_file
 from stack import write_demo
-
-from scoft_training.demo import draw_demo_dataset
 
 RUNNER = """
 import sys
@@ -21,7 +20,7 @@ from stack import register_small
 register_small()
 from scoft_training.cli import main
 from scoft_training.control_models import ControlNet, register_controlnet
-from scoft_training.demo import random_controlnet
+from random_stack import random_controlnet
 register_controlnet("small", lambda dtype: ControlNet.of("small", random_controlnet().to(dtype)))
 sys.exit(main(sys.argv[1:]))
 """

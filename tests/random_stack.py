@@ -1,7 +1,6 @@
-"""A stand-in for a first run: networks of the real classes with random weights, and drawn pictures.
+"""Networks of the real classes with random weights, and drawn pictures, for tests and benchmarks.
 
-It shows that the whole way works, in a minute and without a download. Nothing is learned by it that
-is worth seeing: random networks draw noise.
+Where something has to be learned or drawn, the miniature is used instead: these draw noise.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Any
 import torch
 from PIL import Image, ImageDraw
 
-from .draws import choice, generator
-from .files import write_aside, write_json
+from scoft_training.draws import choice, generator
+from scoft_training.files import write_aside, write_json
 
 __all__ = [
     "draw_demo_dataset",

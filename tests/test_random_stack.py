@@ -1,12 +1,10 @@
-"""The stand-in of a first run: real classes, aligned pictures, and a way from start to end."""
+"""The random stack: real classes, aligned pictures."""
 
-import pytest
 import torch
 from PIL import Image
+from random_stack import draw_demo_dataset, save_random_clip
 
-from scoft_training.cli import main
 from scoft_training.data import load_row_pictures, read_dataset
-from scoft_training.demo import draw_demo_dataset, save_random_clip
 from scoft_training.files import file_sha256
 
 
@@ -69,19 +67,3 @@ def test_the_random_clip_goes_through_the_real_loading_code(tmp_path):
     (features,) = backbone.features(images)
     assert features.shape[0] == 2
     assert backbone.distance([features[:1]], [features[1:]]).item() > 0
-
-
-@pytest.mark.slow
-def test_the_demo_runs_from_start_to_end_and_again(tmp_path, capfd):
-    assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
-    captured = capfd.readouterr()
-    assert "RANDOM weights" in captured.out
-    assert "24 kept, 0 dropped" in captured.err
-    assert "step 60/60" in captured.err
-    assert len(list((tmp_path / "demo").rglob("previews/step-000000[36]0-0[01].png"))) == 4
-    assert (tmp_path / "demo" / "aruna.safetensors").is_file()
-    assert (tmp_path / "demo" / "pictures" / "sheet.png").is_file()
-    assert main(["demo", "--folder", str(tmp_path / "demo")]) == 0
-    captured = capfd.readouterr()
-    assert "This run was finished before" in captured.err
-    assert "The pictures of an earlier demo" in captured.out
