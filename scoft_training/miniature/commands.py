@@ -54,6 +54,12 @@ def add_miniature(commands: Commands) -> None:
     check.add_argument("--weights", type=Path, help="weights folder (default: the shipped one)")
     check.set_defaults(run=_check)
 
+    sheet = inner.add_parser("sheet", help="draw the world, and what the base makes of it, as PNGs")
+    sheet.add_argument("folder", type=Path, help="gets world.png and base.png")
+    sheet.add_argument("--seed", type=int, default=0, help="of the pictures (default: 0)")
+    sheet.add_argument("--weights", type=Path, help="weights folder (default: the shipped one)")
+    sheet.set_defaults(run=_sheet)
+
 
 def add_demo(commands: Commands) -> None:
     """Add the subcommand `demo`."""
@@ -183,6 +189,24 @@ def _check(arguments: argparse.Namespace) -> int:
             print(f"{stage}: {name} {value:.4f}", flush=True)
     for name, value in base_accuracy().items():
         print(f"base: {name} {value:.3f}", flush=True)
+    return 0
+
+
+def _sheet(arguments: argparse.Namespace) -> int:
+    from ..errors import OutputError
+    from ..terminal import quiet_libraries
+    from .loading import WEIGHTS, register
+    from .report import save_picture
+    from .sheets import base_sheet, world_sheet
+
+    quiet_libraries()
+    register(arguments.weights or WEIGHTS)
+    for name, draw in (("world.png", world_sheet), ("base.png", base_sheet)):
+        path = arguments.folder / name
+        if path.exists():
+            raise OutputError(f"{path}: is there already. Nothing is replaced; move it away.")
+        save_picture(draw(arguments.seed), path)
+        print(path, flush=True)
     return 0
 
 

@@ -46,7 +46,7 @@ UNET_SETTINGS = LoopSettings(
     shards=2,
 )
 CONTROLNET_SETTINGS = LoopSettings(
-    steps=900,
+    steps=600,
     learning_rate=1e-3,
     warmup=50,
     hold=0.4,
