@@ -104,7 +104,6 @@ class _Ablation:
         self._request = request
         self._should_stop = should_stop
         self._results = request.folder / "results"
-        self._samples: dict[str, list[Tensor]] = {}
 
     def events(self) -> Iterator[Event]:
         request = self._request
