@@ -1,0 +1,164 @@
+"""The shipped miniature: what its networks do, and the whole way from crawl to report on it."""
+
+import json
+import re
+
+import pytest
+import torch
+
+from scoft_training.backbones import load_backbone
+from scoft_training.cli import main
+from scoft_training.control_models import load_controlnet, load_depth, require_fitting
+from scoft_training.events import FinishedEvent
+from scoft_training.files import file_sha256
+from scoft_training.miniature import pretrain
+from scoft_training.miniature.arms import ArmScale
+from scoft_training.miniature.cultures import WRONGED
+from scoft_training.miniature.evaluation import base_accuracy, draw_for_prompts
+from scoft_training.miniature.export import ExportSizes, export_sets, right_scenes
+from scoft_training.miniature.loading import BACKBONE, JUDGE, NAME, WEIGHTS, register
+from scoft_training.miniature.trials import train_trial
+from scoft_training.models import load_base
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    register()
+
+
+def images_of(culture, count):
+    pictures = [scene.picture.copy() for scene in right_scenes("t", culture, 9, count)]
+    return torch.stack([torch.from_numpy(p) for p in pictures]).permute(0, 3, 1, 2).float() / 255
+
+
+def test_it_is_small():
+    total = sum(path.stat().st_size for path in WEIGHTS.rglob("*.safetensors"))
+    assert total < 16e6
+
+
+def test_every_stage_left_its_log_and_what_it_made():
+    for stage in pretrain.STAGES:
+        made = json.loads((WEIGHTS / stage / "made.json").read_text())
+        assert made["seed"] == 0
+        assert re.fullmatch("[0-9a-f]{64}", made["digest"])
+        first, *lines = (WEIGHTS / stage / "log.jsonl").read_text().splitlines()
+        steps = json.loads(first)["settings"]["steps"]
+        assert json.loads(lines[-1])["step"] == steps
+        assert json.loads(lines[-1])["cpu_s"] > 0
+
+
+def test_all_stages_together_took_less_than_150_minutes_of_two_cores():
+    seconds = [
+        json.loads((WEIGHTS / stage / "log.jsonl").read_text().splitlines()[-1])["cpu_s"]
+        for stage in pretrain.STAGES
+    ]
+    assert sum(seconds) / 2 < 150 * 60
+
+
+def test_its_parts_fit_each_other():
+    base = load_base(NAME, dtype=torch.float32)
+    assert (base.name, base.family, base.vae_scale_factor) == (NAME, "sd1", 8)
+    controlnet = load_controlnet(NAME, dtype=torch.float32)
+    assert controlnet.name == NAME
+    require_fitting(controlnet, base)
+
+
+@pytest.mark.slow
+def test_its_networks_do_on_unseen_pictures_what_they_did_when_they_were_made():
+    """A tolerance, not equality: another version of a library rounds otherwise."""
+    for part, figures in pretrain.held_out_figures(WEIGHTS, 0):
+        made = json.loads((WEIGHTS / part / "made.json").read_text())["held_out"]
+        for name, value in figures.items():
+            assert value == pytest.approx(made.get(name, value), rel=0.02), (part, name)
+    # By a wide margin better than chance (issue: seven styles, six subjects).
+    judge = json.loads((WEIGHTS / "judge" / "made.json").read_text())["held_out"]
+    assert min(judge["style"], judge["subject"]) > 0.97
+    depth = json.loads((WEIGHTS / "depth" / "made.json").read_text())["held_out"]
+    assert depth["l1"] < 0.2 * depth["l1 of the mean map"]
+    clip = json.loads((WEIGHTS / "clip" / "made.json").read_text())["held_out"]
+    assert clip["subject and culture"] > 0.9
+
+
+def test_depth_of_a_picture_is_its_exact_depth():
+    scene = right_scenes("t", "corvath", 1, 1)[0]
+    image = torch.from_numpy(scene.picture.copy()).permute(2, 0, 1).float() / 255
+    found = load_depth(NAME).estimate(image)[0]
+    exact = torch.from_numpy(scene.depth.copy()).float()
+    exact = (exact - exact.min()) / (exact.max() - exact.min())
+    assert (found - exact).abs().mean() < 0.05
+
+
+def test_the_backbones_see_what_matters():
+    near = images_of("fenmor", 12)
+    far = images_of("belquor", 12)
+    for name in (BACKBONE, JUDGE):
+        backbone = load_backbone(name, device="cpu", dtype=torch.float32)
+        mine, same, other = (backbone.features(i) for i in (near[:6], near[6:], far[:6]))
+        # The subjects come in turn: row i of all three shows the same one.
+        assert (
+            backbone.distance(mine, same) < backbone.distance(mine, other)
+        ).double().mean() > 0.8
+
+
+@pytest.mark.slow
+def test_the_base_draws_what_is_asked_and_wrongs_one_culture():
+    found = base_accuracy(pictures_each=3, seed=5, inference_steps=15)
+    assert found["category asked for, other cultures"] > 0.85
+    assert found["stereotype, wronged culture"] > 0.55
+    assert found["right, wronged culture"] < 0.25
+
+
+def test_the_same_noise_gives_the_same_picture_whatever_stands_beside_it():
+    base = load_base(NAME, dtype=torch.float32)
+    prompts = ["a house in estrix", "a robe in fenmor"]
+
+    def draw(asked):
+        return draw_for_prompts(base, asked, purpose="p", seed=1, inference_steps=3)
+
+    both = draw(prompts)
+    torch.testing.assert_close(draw(prompts), both, rtol=0, atol=0)
+    torch.testing.assert_close(draw(prompts[:1])[0], both[0], rtol=0, atol=1e-4)
+    assert not torch.allclose(both[0], both[1], atol=0.05)
+
+
+@pytest.mark.slow
+def test_training_it_twice_gives_the_same_lora(tmp_path):
+    sizes = ExportSizes(train=6, test=6, others=0, crawl=0)
+    dataset = export_sets(tmp_path / "sets", sizes=sizes)["community"]
+    found = []
+    for name in ("one", "two"):
+        events = list(
+            train_trial(
+                "mp",
+                0,
+                ArmScale(steps=3),
+                dataset=dataset,
+                work=tmp_path / name,
+                should_stop=lambda: False,
+            )
+        )
+        assert isinstance(events[-1], FinishedEvent)
+        found.append(file_sha256(next((tmp_path / name).rglob("lora.safetensors"))))
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
+def test_the_quick_demo_goes_the_whole_way_and_goes_on(tmp_path, capfd):
+    folder = tmp_path / "demo"
+    assert main(["demo", "--quick", "--folder", str(folder)]) == 0
+    captured = capfd.readouterr()
+    assert "before" in captured.out
+    assert "step 20/20" in captured.err
+    numbers = json.loads((folder / "metrics.json").read_text())
+    assert numbers["before"]["stereotype"] > 0.4
+    assert numbers["before"]["right"] < 0.3
+    assert numbers["before"] != numbers["after"]
+    page = (folder / "report.html").read_text()
+    assert "quick run" in page
+    assert "data:image/png" in page
+    assert "http" not in re.sub(r'xmlns="[^"]+"', "", page)  # nothing is fetched
+    assert (folder / "sheet.png").is_file()
+    assert (folder / "sets" / WRONGED / "card.json").is_file()
+    assert main(["demo", "--quick", "--folder", str(folder)]) == 0
+    assert "This run was finished before" in capfd.readouterr().err
+    assert json.loads((folder / "metrics.json").read_text()) == numbers
