@@ -47,8 +47,12 @@ JUDGE = "miniature_judge"
 WEIGHTS = Path(__file__).parent / "weights"
 """The shipped weights, one folder a part."""
 
-FILTER_THRESHOLD: float | None = None
-"""Distance of `miniature_clip` under which a negative counts as false."""
+FILTER_THRESHOLD = 0.22
+"""Distance of `miniature_clip` under which a negative counts as false.
+
+Measured on 30 right pictures: of 90 negatives, all of them stereotypes, the nearest lay at 0.26;
+the median of pairs of right pictures of one subject is 0.24.
+"""
 
 _CLIP_SPEC = WeightsSpec(
     name=BACKBONE, file_names=("open_clip_model.safetensors",), url="", sha256=""
