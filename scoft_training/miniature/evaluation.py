@@ -7,6 +7,7 @@ beside, to show how far the two agree.
 from __future__ import annotations
 
 import contextlib
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,18 +23,21 @@ from ..lora_layers import Lora, applied_lora
 from ..metrics import class_accuracy, diversity, embed, kid, similarity
 from ..models import BaseModel, load_base
 from ..predictor import NoisePredictor
-from .cultures import WRONGED
-from .export import cultural_row, other_scenes, right_scenes
+from .cultures import CULTURES, WRONGED
+from .export import cultural_row, right_scenes
 from .forms import SUBJECTS
 from .loading import BACKBONE, JUDGE, NAME
 from .sentences import plain_caption
+from .sets import scenes
 from .small_networks import STYLES, fact_labels
-from .world import Scene
+from .world import Facts, Scene, random_facts
 
 __all__ = ["EvaluationSizes", "Evaluator", "Figures", "base_accuracy", "draw_for_prompts"]
 
 GUIDANCE_SCALE = 3.0
 _BATCH = 25
+_REFERENCES = 300
+_OTHERS = [name for name in CULTURES if name != WRONGED]
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Figures:
     """One model's figures. KID is x 1000, in the network's own units: compare inside a table only.
 
     Attributes:
-        kid: of pictures for held-out captions to the held-out pictures, by the judge.
+        kid: of pictures for held-out captions to 300 held-out pictures, others than those that the
+            captions were written for, by the judge.
         right: share of them that the judge takes for the wronged culture as it is.
         stereotype: share that it takes for the stereotype.
         subject: share that show the subject that was asked for.
@@ -179,17 +184,21 @@ class Evaluator:
         self.seen = load_backbone(BACKBONE, device="cpu", dtype=torch.float32)
         train = right_scenes("train", WRONGED, dataset_seed, num_train)
         test = right_scenes("test", WRONGED, dataset_seed, sizes.test)
-        others = other_scenes(dataset_seed, sizes.others)
         count = min(sizes.captions, len(train), len(test))
-        self._train = train[:count]
+        others = _any_scenes("others asked", _OTHERS, dataset_seed, sizes.others)
+        references = {
+            "test": _any_scenes("reference", [WRONGED], dataset_seed, _REFERENCES),
+            "others": _any_scenes("others reference", _OTHERS, dataset_seed, _REFERENCES),
+            "train": train[:count],
+        }
         self.train_captions = _captions(train[:count], "train", dataset_seed)
         self.test_captions = _captions(test, "test", dataset_seed)
         self._other_captions = _captions(others, "others", dataset_seed)
         self._subjects = fact_labels([scene.facts for scene in test])["subject"]
         self._other_styles = fact_labels([scene.facts for scene in others])["style"]
         self._real = {
-            (name, kind): self._embed(network, _images(scenes))
-            for name, scenes in (("test", test), ("train", self._train), ("others", others))
+            (name, kind): self._embed(network, _images(drawn))
+            for name, drawn in references.items()
             for kind, network in (("judge", self.judge), ("seen", self.seen))
         }
 
@@ -304,6 +313,19 @@ def base_accuracy(
         "stereotype, wronged culture": wronged.count("stereotype") / len(wronged),
         "right, wronged culture": wronged.count(WRONGED) / len(wronged),
     }
+
+
+def _any_scenes(name: str, cultures: Sequence[str], seed: int, count: int) -> list[Scene]:
+    """Right scenes of any of the cultures, each drawn by itself.
+
+    KID's estimate is without bias for independent draws. A reference picture for each caption asked
+    for would be a twin of the drawing, and push it below zero.
+    """
+
+    def facts(rng: random.Random, _: int) -> Facts:
+        return random_facts(rng, rng.choice(cultures))
+
+    return list(scenes(name, seed, count, facts))
 
 
 def _captions(drawn: list[Scene], split: str, seed: int) -> list[str]:
