@@ -26,6 +26,7 @@ __all__ = [
     "remove_leftovers",
     "write_aside",
     "write_json",
+    "write_text",
 ]
 
 _ASIDE_MARK = ".writing-"
@@ -77,7 +78,11 @@ def copy_file(source: Path, target: Path) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON by `write_aside`."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text by `write_aside`."""
 
     def write(aside: Path) -> None:
         aside.write_bytes(text.encode("utf-8"))

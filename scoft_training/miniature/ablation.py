@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
-from ..files import digest_json, write_aside, write_json
+from ..files import digest_json, write_json, write_text
 from ..lora_files import read_lora
 from ..metrics import Interval, mean_interval
 from .arms import ARMS, BASE_ARM, ArmScale, train_config
@@ -21,7 +21,7 @@ from .evaluation import EvaluationSizes, Evaluator
 from .export import ExportSizes, export_sets
 from .loading import BACKBONE, JUDGE
 from .pretrain_loop import machine
-from .report import dot_plot, glance_sheet, page, picture_tag, save_picture, table, write_page
+from .report import dot_plot, glance_sheet, page, picture_tag, save_picture, table
 from .trials import draw_trial_negatives, train_trial
 
 __all__ = ["AblationRequest", "run_ablation"]
@@ -205,9 +205,9 @@ class _Ablation:
             },
         )
         text = markdown_table(intervals)
-        write_aside(request.folder / "table.md", lambda aside: _write(aside, text))
+        write_text(request.folder / "table.md", text)
         report = request.folder / "report.html"
-        write_page(report, self._page(intervals))
+        write_text(report, self._page(intervals))
         return report
 
     def _page(self, intervals: dict[str, dict[str, Interval]]) -> str:
@@ -276,7 +276,3 @@ def _open(path: Path) -> Any:
     from PIL import Image
 
     return Image.open(path)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

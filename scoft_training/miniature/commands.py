@@ -1,4 +1,4 @@
-"""The command `scoft miniature`: write the world's sets, train its networks, measure them."""
+"""The commands that use the miniature: `scoft demo`, `scoft ablation` and `scoft miniature`."""
 
 from __future__ import annotations
 

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
-from ..files import write_json
+from ..files import write_json, write_text
 from ..lora_files import read_lora
 from .arms import ArmScale
 from .cultures import CULTURES, WRONGED
 from .evaluation import EvaluationSizes, Evaluator, Figures, draw_for_prompts
 from .export import ExportSizes, export_sets, right_scenes
 from .forms import SUBJECTS
-from .report import glance_sheet, line_plot, page, picture_tag, save_picture, table, write_page
+from .report import glance_sheet, line_plot, page, picture_tag, save_picture, table
 from .trials import Trained, draw_trial_negatives, train_trial
 
 __all__ = ["Demo", "demo_table"]
@@ -221,7 +221,7 @@ class Demo:
                     "<code>scoft demo</code> takes a few minutes and does.</p>",
                 ),
             )
-        write_page(report, page("SCoFT, before and after", lead, sections))
+        write_text(report, page("SCoFT, before and after", lead, sections))
         return report
 
 

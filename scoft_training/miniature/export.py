@@ -6,7 +6,6 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import OutputError
-from ..files import write_aside, write_json
+from ..files import write_aside, write_json, write_text
 from .cultures import CULTURES, WRONGED
 from .forms import CATEGORIES
 from .sentences import crawl_caption, cultural_caption, generic_captions
@@ -107,7 +106,7 @@ def export_sets(
             done += 1
             on_step(done, total)
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        write_aside(dataset / split / "metadata.jsonl", partial(_write_text, text=text))
+        write_text(dataset / split / "metadata.jsonl", text)
     write_json(marker, made)
     return folders
 
@@ -173,7 +172,3 @@ def _is_ours(card: Path) -> bool:
 
 def _save(path: Path, pixels: np.ndarray[Any, Any]) -> None:
     write_aside(path, lambda aside: Image.fromarray(pixels).save(aside, format="PNG"))
-
-
-def _write_text(path: Path, *, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

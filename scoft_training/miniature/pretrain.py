@@ -35,21 +35,19 @@ from .pretrain_images import (
     pretrain_depth,
     pretrain_judge,
 )
-from .pretrain_loop import machine
+from .pretrain_loop import OnStep, machine, quiet
 from .pretrain_vae import pretrain_vae, vae_error
 from .small_networks import CLIP_CONFIG
 from .tokenizer import save_tokenizer
 
 __all__ = ["STAGES", "held_out_figures", "pretrain_stage"]
 
-OnStep = Callable[[int, int, dict[str, float]], None]
-
 STAGES = ("vae", "unet", "controlnet", "clip", "judge", "depth")
 """In the order in which they need each other; the last three need nothing."""
 
 
 def pretrain_stage(
-    stage: str, *, seed: int, work: Path, weights: Path, on_step: OnStep = lambda *_: None
+    stage: str, *, seed: int, work: Path, weights: Path, on_step: OnStep = quiet
 ) -> dict[str, Any]:
     """Train one part of the miniature and write it; a stopped stage goes on where it was.
 

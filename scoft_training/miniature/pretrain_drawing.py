@@ -6,7 +6,6 @@ Both see latents of the finished VAE; its stage is in `pretrain_vae`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ..draws import generator
 from ..files import write_aside
 from .canvas import SIZE
 from .networks import new_controlnet, new_schedule_config, new_text_encoder, new_unet
-from .pretrain_loop import LoopSettings, run_loop
+from .pretrain_loop import LoopSettings, OnStep, quiet, run_loop
 from .pretrain_vae import to_pixel_values
 from .sentences import crawl_caption
 from .sets import crawl_facts, scenes
@@ -63,12 +62,6 @@ _UNET_EMPTY_SHARE = 0.12
 _CONTROLNET_EMPTY_SHARE = 0.3
 _MIN_SNR_GAMMA = 5.0
 
-OnStep = Callable[[int, int, dict[str, float]], None]
-
-
-def _quiet(*_: object) -> None:
-    pass
-
 
 @dataclass(frozen=True)
 class CrawlLatents:
@@ -94,7 +87,7 @@ class CrawlLatents:
 
 @torch.no_grad()
 def crawl_latents(
-    seed: int, vae: Any, folder: Path, *, count: int = CRAWL_SIZE, on_step: OnStep = _quiet
+    seed: int, vae: Any, folder: Path, *, count: int = CRAWL_SIZE, on_step: OnStep = quiet
 ) -> CrawlLatents:
     """Draw the crawl and encode it; the latents are kept in `folder`/latents.pt."""
     path = folder / "latents.pt"
@@ -201,7 +194,7 @@ def pretrain_unet(
     folder: Path,
     settings: LoopSettings = UNET_SETTINGS,
     *,
-    on_step: OnStep = _quiet,
+    on_step: OnStep = quiet,
 ) -> tuple[Any, Any]:
     """Train UNet and text encoder together on the crawl; returns both.
 
@@ -243,7 +236,7 @@ def pretrain_controlnet(
     folder: Path,
     settings: LoopSettings = CONTROLNET_SETTINGS,
     *,
-    on_step: OnStep = _quiet,
+    on_step: OnStep = quiet,
 ) -> Any:
     """Train the depth ControlNet on the frozen base, with the crawl's exact depth; returns it."""
     with torch.random.fork_rng(devices=[]):

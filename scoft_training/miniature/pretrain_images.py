@@ -16,7 +16,7 @@ from ..draws import generator
 from .canvas import SIZE
 from .cultures import CULTURES
 from .forms import SUBJECTS
-from .pretrain_loop import LoopSettings, run_loop
+from .pretrain_loop import LoopSettings, OnStep, quiet, run_loop
 from .pretrain_vae import to_pixel_values
 from .sentences import crawl_caption, plain_caption
 from .sets import balanced_facts, crawl_facts, scenes
@@ -50,12 +50,6 @@ _DEPTH_BATCH, _DEPTH_PICTURES = 16, 6_000
 _HELD_OUT = 500
 _MEAN, _STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)
 _MAX_LOGIT_SCALE = 60.0
-
-OnStep = Callable[[int, int, dict[str, float]], None]
-
-
-def _quiet(*_: object) -> None:
-    pass
 
 
 def _drawn(
@@ -99,7 +93,7 @@ def pretrain_judge(
     settings: LoopSettings = JUDGE_SETTINGS,
     *,
     num_pictures: int = _JUDGE_PICTURES,
-    on_step: OnStep = _quiet,
+    on_step: OnStep = quiet,
 ) -> JudgeNetwork:
     """Train the judge on balanced pictures and their true facts; returns it."""
     with torch.random.fork_rng(devices=[]):
@@ -187,7 +181,7 @@ def pretrain_clip(
     settings: LoopSettings = CLIP_SETTINGS,
     *,
     num_pictures: int = _CLIP_PICTURES,
-    on_step: OnStep = _quiet,
+    on_step: OnStep = quiet,
 ) -> Any:
     """Train a CLIP on the crawl's pictures and captions, bias and all; returns it."""
     with torch.random.fork_rng(devices=[]):
@@ -272,7 +266,7 @@ def pretrain_depth(
     settings: LoopSettings = DEPTH_SETTINGS,
     *,
     num_pictures: int = _DEPTH_PICTURES,
-    on_step: OnStep = _quiet,
+    on_step: OnStep = quiet,
 ) -> DepthNetwork:
     """Train the depth network on balanced pictures and their exact depth; returns it."""
     with torch.random.fork_rng(devices=[]):

@@ -23,11 +23,17 @@ from torch import Tensor, nn
 from ..errors import ResumeError
 from ..files import write_aside
 
-__all__ = ["LoopSettings", "machine", "run_loop"]
+__all__ = ["LoopSettings", "OnStep", "machine", "quiet", "run_loop"]
 
 _LOG_EVERY = 50
 
 LossAt = Callable[[int], tuple[Tensor, dict[str, float]]]
+OnStep = Callable[[int, int, dict[str, float]], None]
+"""Told the steps done, of all, and what was logged last."""
+
+
+def quiet(*_: object) -> None:
+    """Be told, and say nothing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def run_loop(
     settings: LoopSettings,
     folder: Path,
     *,
-    on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None,
+    on_step: OnStep = quiet,
 ) -> None:
     """Train the modules in place, and leave the moving average of their weights in them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ..draws import generator
 from .canvas import SIZE
 from .networks import new_vae
-from .pretrain_loop import LoopSettings, run_loop
+from .pretrain_loop import LoopSettings, OnStep, quiet, run_loop
 from .sets import balanced_facts, scenes
 
 __all__ = ["VAE_SETTINGS", "balanced_pictures", "pretrain_vae", "to_pixel_values", "vae_error"]
@@ -50,7 +49,7 @@ def pretrain_vae(
     settings: LoopSettings = VAE_SETTINGS,
     *,
     num_pictures: int = _NUM_PICTURES,
-    on_step: Callable[[int, int, dict[str, float]], None] = lambda *_: None,
+    on_step: OnStep = quiet,
 ) -> Any:
     """Train the VAE and return it, with latents of Stable Diffusion 1.x's scale.
 

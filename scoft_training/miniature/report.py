@@ -24,7 +24,6 @@ __all__ = [
     "picture_tag",
     "save_picture",
     "table",
-    "write_page",
 ]
 
 _INK, _SOFT, _ACCENT = "#1f2430", "#8a90a0", "#b4322f"
@@ -215,15 +214,6 @@ code {{ background: #f2f3f6; padding: .1em .35em; border-radius: 4px; }}
 <h1>{html.escape(title)}</h1><p class="lead">{html.escape(lead)}</p>{body}
 </body></html>
 """
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write a page in UTF-8, aside and renamed."""
-    write_aside(path, lambda aside: _write(aside, text))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def picture_tag(picture: Image.Image, alt: str) -> str:
