@@ -40,7 +40,7 @@ from .negative_sets import (
 )
 from .predictor import NoisePredictor, Residuals
 
-__all__ = ["draw_negatives", "negative_set_of", "with_suffix"]
+__all__ = ["depth_residuals", "draw_negatives", "negative_set_of", "with_suffix"]
 
 _FORMAT = 1
 """Raised whenever the same settings would draw other pictures."""
@@ -302,24 +302,34 @@ class _Drawing:
         if strength == 0:
             return None
         condition = depth.expand(1, 3, -1, -1).to(self._device, self._dtype)
+        return depth_residuals(self._controlnet.network, condition, strength=strength)
 
-        def residuals(
-            latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor
-        ) -> Mapping[str, Any]:
-            down, middle = self._controlnet.network(
-                latents,
-                timesteps,
-                encoder_hidden_states=prompt_embeds,
-                controlnet_cond=condition.expand(len(latents), -1, -1, -1),
-                conditioning_scale=strength,
-                return_dict=False,
-            )
-            return {
-                "down_block_additional_residuals": down,
-                "mid_block_additional_residual": middle,
-            }
 
-        return residuals
+def depth_residuals(network: Any, condition: Tensor, *, strength: float = 1.0) -> Residuals:
+    """Return what a ControlNet adds to a UNet's states, as a `NoisePredictor` asks for it.
+
+    Args:
+        network: a ControlNetModel.
+        condition: (batch, 3, height, width) in [0, 1], nearer is brighter. Latents may be a
+            multiple of it: both halves of a batched guidance see the same.
+        strength: factor on all that is added.
+    """
+
+    def residuals(latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Mapping[str, Any]:
+        down, middle = network(
+            latents,
+            timesteps,
+            encoder_hidden_states=prompt_embeds,
+            controlnet_cond=condition.repeat(len(latents) // len(condition), 1, 1, 1),
+            conditioning_scale=strength,
+            return_dict=False,
+        )
+        return {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
+
+    return residuals
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from scoft_training.control_models import load_controlnet, load_depth, require_f
 from scoft_training.events import FinishedEvent
 from scoft_training.miniature import pretrain
 from scoft_training.miniature.arms import ArmScale
+from scoft_training.miniature.base_figures import base_accuracy, depth_following
 from scoft_training.miniature.cultures import WRONGED
-from scoft_training.miniature.evaluation import base_accuracy, draw_for_prompts
+from scoft_training.miniature.evaluation import draw_for_prompts
 from scoft_training.miniature.export import ExportSizes, export_sets, right_scenes
 from scoft_training.miniature.loading import BACKBONE, JUDGE, NAME, WEIGHTS, register
 from scoft_training.miniature.trials import train_trial
@@ -104,6 +105,14 @@ def test_the_base_draws_what_is_asked_and_wrongs_one_culture():
     assert found["category asked for, other cultures"] > 0.85
     assert found["stereotype, wronged culture"] > 0.55
     assert found["right, wronged culture"] < 0.25
+
+
+@pytest.mark.slow
+def test_drawings_follow_the_depth_they_are_held_to():
+    found = depth_following(pictures=24, seed=5)
+    asked = found["l1 to the depth asked for"]
+    assert asked < 0.6 * found["l1 to another's depth"]
+    assert asked < 0.6 * found["l1 to it, drawn without"]
 
 
 def test_the_same_noise_gives_the_same_picture_whatever_stands_beside_it():

@@ -10,7 +10,8 @@ from torch import nn
 from scoft_training.errors import ConfigError, ModelFileError, ResumeError
 from scoft_training.miniature import commands, pretrain
 from scoft_training.miniature.loading import load_part
-from scoft_training.miniature.networks import new_vae
+from scoft_training.miniature.networks import new_controlnet, new_unet, new_vae
+from scoft_training.miniature.pretrain_drawing import wake_hint_network
 from scoft_training.miniature.pretrain_images import depth_error, judge_accuracy
 from scoft_training.miniature.pretrain_loop import LoopSettings, run_loop
 from scoft_training.miniature.pretrain_vae import _standardize, balanced_pictures, to_pixel_values
@@ -178,6 +179,24 @@ def test_the_depth_network_keeps_the_size_of_the_picture():
     network = DepthNetwork().eval()
     with torch.no_grad():
         assert network(torch.zeros(2, 3, 64, 96)).shape == (2, 64, 96)
+
+
+def test_a_woken_hint_network_lets_the_hint_through_and_the_controlnet_still_adds_nothing():
+    torch.manual_seed(0)
+    controlnet = new_controlnet(new_unet())
+    embedding = controlnet.controlnet_cond_embedding
+    hints = torch.rand(4, 1, 8, 8).repeat_interleave(16, 2).repeat_interleave(16, 3)
+    hints = hints.expand(-1, 3, -1, -1)
+    wake_hint_network(embedding, hints, size=0.4, seed=1)
+    seen = embedding(hints)
+    assert seen.shape[-2:] == (16, 16)
+    # Between the pictures of a place, not only between places: another hint is another state.
+    assert seen.std((0, 2, 3)).tolist() == pytest.approx([0.4] * seen.shape[1], rel=1e-4)
+    assert seen.mean((0, 2, 3)).tolist() == pytest.approx([0.0] * seen.shape[1], abs=1e-4)
+    assert (seen[0] - seen[1]).abs().mean() > 0.1
+    states = torch.randn(4, 4, 16, 16), torch.tensor([500] * 4), torch.randn(4, 77, 96)
+    down, middle = controlnet(*states, hints, return_dict=False)
+    assert all(not part.any() for part in (*down, middle))
 
 
 def test_a_stage_needs_the_stage_before(tmp_path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -177,7 +178,7 @@ def _pretrain(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from ..terminal import quiet_libraries
-    from .evaluation import base_accuracy
+    from .base_figures import base_accuracy, depth_following
     from .loading import WEIGHTS, register
     from .pretrain import held_out_figures
 
@@ -187,8 +188,9 @@ def _check(arguments: argparse.Namespace) -> int:
     for stage, figures in held_out_figures(weights, arguments.seed):
         for name, value in figures.items():
             print(f"{stage}: {name} {value:.4f}", flush=True)
-    for name, value in base_accuracy().items():
-        print(f"base: {name} {value:.3f}", flush=True)
+    for part, measured in (("controlnet", depth_following(weights)), ("base", base_accuracy())):
+        for name, value in measured.items():
+            print(f"{part}: {name} {value:.4f}", flush=True)
     return 0
 
 
@@ -210,18 +212,12 @@ def _sheet(arguments: argparse.Namespace) -> int:
     return 0
 
 
-class _bar:
-    """A progress bar on standard error, made when the first step is told."""
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int, dict[str, float]], None]]:
+    """A progress bar on standard error, which learns its total when the first step is told."""
+    from tqdm import tqdm
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._shown: Callable[[], None] | None = None
-
-    def __enter__(self) -> Callable[[int, int, dict[str, float]], None]:
-        from tqdm import tqdm
-
-        bar = tqdm(desc=self._what, file=sys.stderr, mininterval=0.5)
-        self._shown = bar.close
+    with tqdm(desc=what, file=sys.stderr, mininterval=0.5) as bar:
 
         def show(step: int, of: int, values: dict[str, float]) -> None:
             if bar.total != of:
@@ -233,8 +229,4 @@ class _bar:
                 bar.set_postfix(told, refresh=False)
             bar.refresh()
 
-        return show
-
-    def __exit__(self, *_: object) -> None:
-        if self._shown is not None:
-            self._shown()
+        yield show

@@ -18,21 +18,21 @@ from torch import Tensor
 
 from ..backbone_interface import PerceptualBackbone
 from ..backbones import load_backbone
+from ..control_models import load_controlnet
 from ..generation import draw_pictures, starting_noise
 from ..lora_layers import Lora, applied_lora
 from ..metrics import class_accuracy, diversity, embed, kid, similarity
 from ..models import BaseModel, load_base
+from ..negatives import depth_residuals
 from ..predictor import NoisePredictor
 from .cultures import CULTURES, WRONGED
 from .export import cultural_row, right_scenes
-from .forms import SUBJECTS
 from .loading import BACKBONE, JUDGE, NAME
-from .sentences import plain_caption
 from .sets import scenes
 from .small_networks import STYLES, fact_labels
 from .world import Facts, Scene, random_facts
 
-__all__ = ["EvaluationSizes", "Evaluator", "Figures", "base_accuracy", "draw_for_prompts"]
+__all__ = ["EvaluationSizes", "Evaluator", "Figures", "draw_for_prompts"]
 
 GUIDANCE_SCALE = 3.0
 _BATCH = 25
@@ -104,6 +104,7 @@ def draw_for_prompts(
     seed: int,
     inference_steps: int,
     lora: Lora | None = None,
+    depth: Tensor | None = None,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> Tensor:
     """Draw one picture a prompt on the CPU, (prompts, 3, 128, 128) in [0, 1].
@@ -118,18 +119,28 @@ def draw_for_prompts(
         seed: of the noise.
         inference_steps: DDIM steps.
         lora: applied to the UNet while drawing.
+        depth: (prompts, 128, 128) in [0, 1], nearer is brighter: what the miniature's ControlNet
+            holds the pictures to. None draws freely.
         on_step: told how many pictures were finished since the last call.
     """
     known = list(dict.fromkeys(prompts))
     embeds = base.captions.encode([*known, ""]).prompt_embeds
-    predictor = NoisePredictor(
-        base.unet,
-        base.schedule,
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        guidance_scale=GUIDANCE_SCALE,
-        batched_guidance=True,
-    )
+    controlnet = None if depth is None else load_controlnet(NAME, dtype=torch.float32).network
+
+    def predictor_for(places: slice) -> NoisePredictor:
+        held = None
+        if controlnet is not None and depth is not None:
+            held = depth_residuals(controlnet, depth[places, None].expand(-1, 3, -1, -1))
+        return NoisePredictor(
+            base.unet,
+            base.schedule,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+            guidance_scale=GUIDANCE_SCALE,
+            batched_guidance=True,
+            residuals=held,
+        )
+
     applied: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if lora is not None:
         applied = applied_lora(base.unet, lora)
@@ -137,6 +148,7 @@ def draw_for_prompts(
     with applied:
         for first in range(0, len(prompts), _BATCH):
             part = prompts[first : first + _BATCH]
+            predictor = predictor_for(slice(first, first + _BATCH))
             noise = [
                 starting_noise(base, 128, predictor.wide, seed, purpose, first + place)
                 for place in range(len(part))
@@ -267,52 +279,6 @@ class Evaluator:
     @staticmethod
     def _embed(network: PerceptualBackbone, images: Tensor) -> Tensor:
         return embed(network.features, images, batch_size=50)
-
-
-def base_accuracy(
-    *, pictures_each: int = 10, seed: int = 2, inference_steps: int = 20
-) -> dict[str, float]:
-    """Return what the judge says of the base's pictures for "a SUBJECT in CULTURE".
-
-    `category asked for`: over the cultures that were not wronged, the share with the right subject;
-    `culture asked for`: the share that is of the right culture; `stereotype`: over the wronged
-    culture, the share that is the stereotype; `right`: that is the culture as it is.
-    """
-    base = load_base(NAME, dtype=torch.float32)
-    judge: Any = load_backbone(JUDGE, device="cpu", dtype=torch.float32)
-    cultures = STYLES[:-1]
-    asked = [
-        (subject, culture)
-        for culture in cultures
-        for subject in SUBJECTS
-        for _ in range(pictures_each)
-    ]
-    images = draw_for_prompts(
-        base,
-        [plain_caption(subject, culture) for subject, culture in asked],
-        purpose="base accuracy",
-        seed=seed,
-        inference_steps=inference_steps,
-    )
-    answers = [judge.answers(part) for part in torch.split(images, 100)]
-    subjects = torch.cat([answer["subject"] for answer in answers]).argmax(1).tolist()
-    styles = torch.cat([answer["style"] for answer in answers]).argmax(1).tolist()
-    others = [
-        (SUBJECTS[found] == subject, STYLES[style] == culture)
-        for (subject, culture), found, style in zip(asked, subjects, styles, strict=True)
-        if culture != WRONGED
-    ]
-    wronged = [
-        STYLES[style]
-        for (_, culture), style in zip(asked, styles, strict=True)
-        if culture == WRONGED
-    ]
-    return {
-        "category asked for, other cultures": sum(hit for hit, _ in others) / len(others),
-        "culture asked for, other cultures": sum(hit for _, hit in others) / len(others),
-        "stereotype, wronged culture": wronged.count("stereotype") / len(wronged),
-        "right, wronged culture": wronged.count(WRONGED) / len(wronged),
-    }
 
 
 def _any_scenes(name: str, cultures: Sequence[str], seed: int, count: int) -> list[Scene]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ..draws import generator
 from ..files import write_aside
@@ -31,6 +32,7 @@ __all__ = [
     "crawl_latents",
     "pretrain_controlnet",
     "pretrain_unet",
+    "wake_hint_network",
 ]
 
 CRAWL_SIZE = 24_000
@@ -45,7 +47,7 @@ UNET_SETTINGS = LoopSettings(
     shards=2,
 )
 CONTROLNET_SETTINGS = LoopSettings(
-    steps=600,
+    steps=900,
     learning_rate=1e-3,
     warmup=50,
     hold=0.4,
@@ -61,6 +63,7 @@ _CAPTIONS_EACH = 4
 _UNET_EMPTY_SHARE = 0.12
 _CONTROLNET_EMPTY_SHARE = 0.3
 _MIN_SNR_GAMMA = 5.0
+_WAKING_PICTURES = 64
 
 
 @dataclass(frozen=True)
@@ -247,6 +250,12 @@ def pretrain_controlnet(
     text_encoder.eval().requires_grad_(False)
     tokens = caption_tokens(seed, crawl.facts, tokenizer)
     alphas_cumprod = _alphas_cumprod()
+    wake_hint_network(
+        controlnet.controlnet_cond_embedding,
+        _hints(crawl.depth[:_WAKING_PICTURES]),
+        size=_conv_in_size(unet, crawl.mean[:_WAKING_PICTURES]),
+        seed=seed,
+    )
 
     def loss_at(number: int) -> tuple[Tensor, dict[str, float]]:
         draw = generator(seed, "controlnet", number)
@@ -260,12 +269,11 @@ def pretrain_controlnet(
         )
         with torch.no_grad():
             prompt_embeds = text_encoder(batch.tokens).last_hidden_state
-        hint = (crawl.depth[batch.rows].float() / 255)[:, None].expand(-1, 3, -1, -1)
         residuals, middle = controlnet(
             batch.noisy,
             batch.timesteps,
             prompt_embeds,
-            hint.contiguous(memory_format=torch.channels_last),
+            _hints(crawl.depth[batch.rows]),
             return_dict=False,
         )
         noise_pred = unet(
@@ -280,3 +288,45 @@ def pretrain_controlnet(
 
     run_loop([controlnet], loss_at, settings, folder, on_step=on_step)
     return controlnet.eval()
+
+
+def _hints(depth: Tensor) -> Tensor:
+    """Depth (batch, h, w) uint8 as a ControlNet's hints, (batch, 3, h, w) in [0, 1]."""
+    hints = (depth.float() / 255)[:, None].expand(-1, 3, -1, -1)
+    return hints.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def wake_hint_network(embedding: Any, hints: Tensor, *, size: float, seed: int) -> None:
+    """Give a ControlNet's hint network weights with which a hint arrives, in place.
+
+    With the usual random weights every layer shrinks its input, and after eight of them about a
+    ten-thousandth of the hint is left; the last layer begins at zero. Large trainings get over
+    that, a short one does not. So each layer gets random weights and is scaled and shifted until
+    every channel has mean 0 and size 1 on real hints (layer-sequential unit variance, Mishkin and
+    Matas 2016); the last one gets `size`. The ControlNet still adds nothing at the start: the
+    layers that hand its states to the UNet stay at zero.
+
+    Args:
+        embedding: a ControlNetConditioningEmbedding.
+        hints: (batch, 3, h, w) in [0, 1].
+        size: standard deviation of each channel that the last layer gives.
+        seed: of the weights.
+    """
+    draw = generator(seed, "hint network")
+    states = hints
+    layers = [embedding.conv_in, *embedding.blocks, embedding.conv_out]
+    for layer in layers:
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=draw))
+        layer.bias.zero_()
+        std, mean = torch.std_mean(layer(states), (0, 2, 3))
+        scale = (size if layer is layers[-1] else 1.0) / std
+        layer.weight.mul_(scale[:, None, None, None])
+        layer.bias.copy_(-mean * scale)
+        states = functional.silu(layer(states))
+
+
+@torch.no_grad()
+def _conv_in_size(unet: Any, latents: Tensor) -> float:
+    """The standard deviation of what the UNet's first layer makes of latents (batch, 4, h, w)."""
+    return float(unet.conv_in(latents.contiguous(memory_format=torch.channels_last)).std())

@@ -123,6 +123,18 @@ def run_loop(
     else:
         log_path.write_text(json.dumps({"settings": vars(settings), **machine()}) + "\n")
     began, saved = time.process_time() - spent, time.monotonic()
+
+    def save() -> None:
+        state = {
+            "settings": vars(settings),
+            "step": step,
+            "cpu_s": time.process_time() - began,
+            "parameters": [p.detach() for p in parameters],
+            "average": average,
+            "optimizer": optimizer.state_dict(),
+        }
+        write_aside(state_path, lambda aside: torch.save(state, aside))
+
     sums: dict[str, float] = {}
     with _gradients(loss_at, settings.shards) as add_gradient:
         while step < settings.steps:
@@ -147,18 +159,9 @@ def run_loop(
                 sums = {}
             # Only where a line of the log ends, so that a resumed log misses nothing.
             at_line = step % _LOG_EVERY == 0
-            if (
-                at_line and time.monotonic() - saved > settings.save_every
-            ) or step == settings.steps:
-                state = {
-                    "settings": vars(settings),
-                    "step": step,
-                    "cpu_s": time.process_time() - began,
-                    "parameters": [p.detach() for p in parameters],
-                    "average": average,
-                    "optimizer": optimizer.state_dict(),
-                }
-                _save(state_path, state)
+            due = at_line and time.monotonic() - saved > settings.save_every
+            if due or step == settings.steps:
+                save()
                 saved = time.monotonic()
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
@@ -190,10 +193,6 @@ def _gradients(loss_at: LossAt, shards: int) -> Iterator[Callable[[int], dict[st
         return
     with ThreadPoolExecutor(shards, initializer=begin) as pool:
         yield all_of
-
-
-def _save(path: Path, state: dict[str, Any]) -> None:
-    write_aside(path, lambda aside: torch.save(state, aside))
 
 
 def _restore(
