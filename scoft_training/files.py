@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -91,9 +92,22 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files that a killed process left in `folder`."""
+    """Delete temporary files that a killed process left in `folder`.
+
+    Those of a living process stay: two runs may fill one work folder at the same time.
+    """
     for leftover in folder.glob(f"*{_ASIDE_MARK}*"):
-        leftover.unlink(missing_ok=True)
+        if not _is_being_written(leftover):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_being_written(aside: Path) -> bool:
+    number = aside.name.rpartition(_ASIDE_MARK)[2].partition("-")[0]
+    try:
+        # Numbers are given again: a process younger than the file did not write it.
+        return psutil.Process(int(number)).create_time() <= aside.stat().st_mtime
+    except (ValueError, psutil.Error, FileNotFoundError):
+        return False
 
 
 def file_sha256(path: Path) -> str:

@@ -1,5 +1,9 @@
 """Checkpoints: read back as written, the newest readable one, never another run's."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -62,12 +66,19 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
         load_latest(tmp_path, "other")
 
 
-def test_leftovers_of_a_killed_write_are_removed(tmp_path):
+def test_leftovers_of_a_killed_write_are_removed_and_a_living_ones_are_not(tmp_path):
     save_checkpoint(tmp_path, "run", state(2), keep=2)
-    leftover = tmp_path / "step-00000004.safetensors.writing-77-abcd"
-    leftover.write_bytes(b"half")
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        killed.wait()
+    # The last one has the number of this process, but is older than it.
+    writers = {"killed": killed.pid, "mine": os.getpid(), "recycled": os.getpid()}
+    leftovers = {}
+    for name, number in writers.items():
+        leftovers[name] = tmp_path / f"{name}.safetensors.writing-{number}-abcd"
+        leftovers[name].write_bytes(b"half")
+    os.utime(leftovers["recycled"], (1, 1))
     assert load_latest(tmp_path, "run").step == 2
-    assert not leftover.exists()
+    assert {name for name, path in leftovers.items() if path.exists()} == {"mine"}
 
 
 def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, monkeypatch):

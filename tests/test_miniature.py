@@ -2,10 +2,13 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
+from torchvision.transforms.functional import to_tensor
 
 from scoft_training.backbones import load_backbone
 from scoft_training.cli import main
@@ -18,7 +21,8 @@ from scoft_training.miniature.cultures import WRONGED
 from scoft_training.miniature.evaluation import draw_for_prompts
 from scoft_training.miniature.export import ExportSizes, export_sets, right_scenes
 from scoft_training.miniature.loading import BACKBONE, JUDGE, NAME, WEIGHTS, register
-from scoft_training.miniature.trials import train_trial
+from scoft_training.miniature.small_networks import STYLES
+from scoft_training.miniature.trials import draw_trial_negatives, train_trial
 from scoft_training.models import load_base
 
 
@@ -113,6 +117,29 @@ def test_drawings_follow_the_depth_they_are_held_to():
     asked = found["l1 to the depth asked for"]
     assert asked < 0.6 * found["l1 to another's depth"]
     assert asked < 0.6 * found["l1 to it, drawn without"]
+
+
+@pytest.mark.slow
+def test_negatives_are_the_stereotype_in_the_same_scene_and_the_filter_drops_the_others(tmp_path):
+    sizes = ExportSizes(train=18, test=6, others=0, crawl=0)
+    dataset = export_sets(tmp_path / "sets", seed=3, sizes=sizes)["community"]
+    scale = ArmScale(steps=0, negatives_per_picture=2, negative_steps=12)
+    events = draw_trial_negatives(
+        scale, dataset=dataset, work=tmp_path / "work", should_stop=lambda: False
+    )
+    folder = Path(list(events)[-1].name)
+    judge = load_backbone(JUDGE, device="cpu", dtype=torch.float32)
+    found = {True: [], False: []}
+    for record in folder.glob("*/*.json"):
+        for name, entry in json.loads(record.read_text())["negatives"].items():
+            with Image.open(record.parent / name) as picture:
+                image = to_tensor(picture.convert("RGB"))[None]
+            style = STYLES[judge.answers(image)["style"].argmax(1)]
+            found[entry["kept"]].append(style == "stereotype")
+    assert len(found[True]) + len(found[False]) == 36
+    assert len(found[True]) >= 18
+    assert sum(found[True]) > 0.9 * len(found[True])
+    assert sum(found[False]) < 0.5 * len(found[False])
 
 
 def test_the_same_noise_gives_the_same_picture_whatever_stands_beside_it():

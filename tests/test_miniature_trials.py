@@ -132,9 +132,13 @@ def test_every_arm_meets_every_seed_and_the_table_has_the_means(stubbed, tmp_pat
     assert found["base"]["seconds"][0] == 0
     text = (tmp_path / "a" / "table.md").read_text()
     assert "| mpc | 160 ± 635 |" in text
+    # The same seed, the same figure: the seeds' spread is not the difference's.
+    assert "| mpc - ldm | 0 ± 0 |" in text
+    assert "mp - m" not in text
     html = (tmp_path / "a" / "report.html").read_text()
     assert html.count("data:image/png") == 3
     assert html.count("<svg") == 5
+    assert len(list((tmp_path / "a" / "plots").glob("*.svg"))) == 5
 
 
 def test_a_stopped_ablation_goes_on_and_repeats_nothing(stubbed, tmp_path):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -15,16 +15,19 @@ from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
 from ..lora_files import read_lora
 from ..metrics import Interval, mean_interval
-from .arms import ARMS, BASE_ARM, ArmScale, train_config
+from .arms import ARMS, BASE_ARM, ArmScale, negatives_request, train_config
 from .cultures import WRONGED
 from .evaluation import EvaluationSizes, Evaluator
 from .export import ExportSizes, export_sets
-from .loading import BACKBONE, JUDGE
+from .loading import BACKBONE, JUDGE, weights_digests
 from .pretrain_loop import machine
 from .report import dot_plot, glance_sheet, page, picture_tag, save_picture, table
 from .trials import draw_trial_negatives, train_trial
 
 __all__ = ["AblationRequest", "run_ablation"]
+
+Table: TypeAlias = "dict[str, dict[str, Interval]]"
+"""Row -> figure -> mean and interval."""
 
 _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("kid", "KID", 0),
@@ -41,6 +44,27 @@ _COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("seconds", "seconds", 0),
 )
 """(figure, column title, digits)."""
+
+_COMPARED: tuple[tuple[str, str], ...] = (
+    ("m", "ldm"),
+    ("mp", "m"),
+    ("mpc", "mp"),
+    ("mpc", "ldm"),
+    ("mpc-last", "mpc"),
+    ("mpc-random", "mpc"),
+    ("mpc-unit", "mpc"),
+    ("mpc-0.05", "mpc"),
+)
+"""(arm, the arm that it is compared with)."""
+
+_COMPARED_FIGURES = (
+    "kid",
+    "right",
+    "similarity",
+    "diversity_train",
+    "diversity_test",
+    "kid_others",
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,7 @@ class AblationRequest:
     def settings(self, arm: str, seed: int) -> dict[str, Any]:
         """Return all that decides one trial's figures."""
         config = None if arm == BASE_ARM else asdict(train_config(arm, seed, self.scale))
+        negatives = negatives_request(self.scale, dataset=self.folder, work=self.folder).config
         return {
             "arm": arm,
             "seed": seed,
@@ -76,6 +101,8 @@ class AblationRequest:
             "num_train": self.num_train,
             "sizes": asdict(self.sizes),
             "dataset_seed": self.dataset_seed,
+            "negatives": asdict(negatives),
+            "miniature": weights_digests(),
         }
 
 
@@ -84,7 +111,7 @@ def run_ablation(
 ) -> Iterator[Event]:
     """Train and measure every arm with every seed, then write table, plots and page.
 
-    `folder`/results holds one file a trial; table.md, table.json, report.html and sheet.png are
+    `folder`/results holds one file a trial; table.md, table.json, report.html and the plots are
     written again at the end of every call, from all trials of these settings that are there.
 
     Raises:
@@ -204,26 +231,23 @@ class _Ablation:
                 "settings": request.settings(request.arms[-1], request.seeds[0]),
             },
         )
-        text = markdown_table(intervals)
-        write_text(request.folder / "table.md", text)
+        differences = paired_differences(results)
+        tables = [markdown_table(part) for part in (intervals, differences) if part]
+        write_text(request.folder / "table.md", "\n".join(tables))
+        plots = ablation_plots(intervals)
+        for name, plot in plots.items():
+            write_text(request.folder / "plots" / f"{name}.svg", plot)
         report = request.folder / "report.html"
-        write_text(report, self._page(intervals))
+        write_text(report, self._page(intervals, differences, plots))
         return report
 
-    def _page(self, intervals: dict[str, dict[str, Interval]]) -> str:
+    def _page(self, intervals: Table, differences: Table, plots: dict[str, str]) -> str:
         request = self._request
-        plots = "".join(
-            f'<div class="plot">{plot}</div>' for plot in ablation_plots(intervals).values()
-        )
+        drawn = "".join(f'<div class="plot">{plot}</div>' for plot in plots.values())
         sheets = "".join(
             picture_tag(_open(self._path(arm, request.seeds[0]).with_suffix(".png")), arm)
             for arm in (BASE_ARM, *request.arms)
         )
-        header = ["arm", *(title for _, title, _ in _COLUMNS)]
-        rows = [
-            [arm, *(_cell(row[name], digits) for name, _, digits in _COLUMNS)]
-            for arm, row in intervals.items()
-        ]
         lead = (
             f"{len(request.seeds)} seeds an arm, {request.scale.steps} steps of 8 pictures on "
             f"{request.num_train} pictures of an imaginary culture. Means and 95 % intervals; an "
@@ -232,8 +256,15 @@ class _Ablation:
             "losses see."
         )
         sections = [
-            ("Table", f'<div class="wide">{table(header, rows)}</div>'),
-            ("Plots", f'<div class="plots">{plots}</div>'),
+            *(
+                (title, f'<div class="wide">{table(*_cells(part))}</div>')
+                for title, part in (
+                    ("Table", intervals),
+                    ("Differences, paired by seed", differences),
+                )
+                if part
+            ),
+            ("Plots", f'<div class="plots">{drawn}</div>'),
             (f"The first held-out captions, seed {request.seeds[0]}", sheets),
         ]
         return page("SCoFT's ablation on the miniature", lead, sections)
@@ -243,21 +274,52 @@ def _interval(values: Sequence[float]) -> Interval:
     return mean_interval(values) if len(values) > 1 else Interval(values[0], 0.0)
 
 
-def _cell(interval: Interval, digits: int) -> str:
-    return f"{interval.mean:.{digits}f} ± {interval.half_width:.{digits}f}"
+def paired_differences(results: dict[str, list[dict[str, float]]]) -> Table:
+    """Return what each step of the method changed: the differences of arms with the same seed.
+
+    Both arms of a seed see the same noise, in training and in evaluation, so what the seeds share
+    drops out; the intervals are narrower than those of the arms by themselves.
+
+    Args:
+        results: arm -> figures, one entry a seed, seeds in the same order.
+    """
+    return {
+        f"{arm} - {other}": {
+            name: _interval(
+                [a[name] - b[name] for a, b in zip(results[arm], results[other], strict=True)]
+            )
+            for name in _COMPARED_FIGURES
+        }
+        for arm, other in _COMPARED
+        if arm in results and other in results
+    }
 
 
-def markdown_table(intervals: dict[str, dict[str, Interval]]) -> str:
+def _cells(intervals: Table) -> tuple[list[str], list[list[str]]]:
+    """A table's header and rows as text, with the columns that its rows have."""
+    first = next(iter(intervals.values()))
+    columns = [column for column in _COLUMNS if column[0] in first]
+    rows = [
+        [
+            arm,
+            *(
+                f"{row[name].mean:.{digits}f} ± {row[name].half_width:.{digits}f}"
+                for name, _, digits in columns
+            ),
+        ]
+        for arm, row in intervals.items()
+    ]
+    return ["arm", *(title for _, title, _ in columns)], rows
+
+
+def markdown_table(intervals: Table) -> str:
     """Return the table as Markdown."""
-    lines = ["| arm | " + " | ".join(title for _, title, _ in _COLUMNS) + " |"]
-    lines.append("| --- |" + " --- |" * len(_COLUMNS))
-    for arm, row in intervals.items():
-        cells = (_cell(row[name], digits) for name, _, digits in _COLUMNS)
-        lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    header, rows = _cells(intervals)
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def ablation_plots(intervals: dict[str, dict[str, Interval]]) -> dict[str, str]:
+def ablation_plots(intervals: Table) -> dict[str, str]:
     """Return the plots as SVG, by the figure they show."""
     wanted = {
         "kid": (f"KID to {WRONGED}'s held-out pictures", "lower is better", 0),

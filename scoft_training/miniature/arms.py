@@ -14,7 +14,7 @@ from typing import Any
 from ..config import MemoryConfig, NegativesConfig, TrainConfig, preset_values
 from ..helper_runs import NegativesRequest
 from ..runs import RunRequest
-from .loading import BACKBONE, NAME
+from .loading import BACKBONE, FILTER_THRESHOLD, NAME
 
 __all__ = ["ARMS", "BASE_ARM", "ArmScale", "negatives_request", "run_request", "train_config"]
 
@@ -108,6 +108,10 @@ def negatives_request(scale: ArmScale, *, dataset: Path, work: Path) -> Negative
             inference_steps=scale.negative_steps,
             guidance_scale=3.0,
             resolution=128,
+            # At full strength the exact outline of a right thing calls for the right thing: of 60
+            # negatives 44 showed Avelun as it is, against 12 at half strength.
+            control_strength=0.5,
+            filter_threshold=FILTER_THRESHOLD,
             filter_backbone=BACKBONE,
             precision="fp32",
         ),

@@ -7,6 +7,7 @@ name: `miniature` as base model, ControlNet and depth network, `miniature_clip` 
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from .small_networks import DepthNetwork, JudgeNetwork
 
 __all__ = [
     "BACKBONE",
+    "FILTER_THRESHOLD",
     "JUDGE",
     "NAME",
     "WEIGHTS",
@@ -38,6 +40,7 @@ __all__ = [
     "load_judge_network",
     "load_part",
     "register",
+    "weights_digests",
 ]
 
 NAME = "miniature"
@@ -47,11 +50,11 @@ JUDGE = "miniature_judge"
 WEIGHTS = Path(__file__).parent / "weights"
 """The shipped weights, one folder a part."""
 
-FILTER_THRESHOLD = 0.22
+FILTER_THRESHOLD = 0.3
 """Distance of `miniature_clip` under which a negative counts as false.
 
-Measured on 30 right pictures: of 90 negatives, all of them stereotypes, the nearest lay at 0.26;
-the median of pairs of right pictures of one subject is 0.24.
+Of 60 negatives of the tuning's set (seed 100) it keeps 45 of 47 stereotypes, and 1 of 12 that the
+judge takes for the culture as it is. Pairs of right pictures of one subject have a median of 0.24.
 """
 
 _CLIP_SPEC = WeightsSpec(
@@ -91,6 +94,14 @@ def register(weights: Path = WEIGHTS) -> None:
         partial(_load_judge, weights),
         description="The miniature's judge, for metrics; train with miniature_clip instead.",
     )
+
+
+def weights_digests(weights: Path = WEIGHTS) -> dict[str, str]:
+    """Return the digest of each part as it was made, by stage."""
+    return {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["digest"]
+        for path in sorted(weights.glob("*/made.json"))
+    }
 
 
 def load_part(weights: Path, part: str) -> Any:
