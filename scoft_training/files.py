@@ -105,7 +105,7 @@ def _is_being_written(aside: Path) -> bool:
     number = aside.name.rpartition(_ASIDE_MARK)[2].partition("-")[0]
     try:
         # Numbers are given again: a process younger than the file did not write it.
-        return psutil.Process(int(number)).create_time() <= aside.stat().st_mtime
+        return bool(psutil.Process(int(number)).create_time() <= aside.stat().st_mtime)
     except (ValueError, psutil.Error, FileNotFoundError):
         return False
 
