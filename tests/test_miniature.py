@@ -14,12 +14,13 @@ from scoft_training.backbones import load_backbone
 from scoft_training.cli import main
 from scoft_training.control_models import load_controlnet, load_depth, require_fitting
 from scoft_training.events import FinishedEvent
+from scoft_training.lora_files import read_lora
 from scoft_training.miniature import pretrain
 from scoft_training.miniature.arms import ArmScale
 from scoft_training.miniature.base_figures import base_accuracy, depth_following
 from scoft_training.miniature.cultures import WRONGED
 from scoft_training.miniature.evaluation import draw_for_prompts
-from scoft_training.miniature.export import ExportSizes, export_sets, right_scenes
+from scoft_training.miniature.export import ExportSizes, cultural_row, export_sets, right_scenes
 from scoft_training.miniature.loading import BACKBONE, JUDGE, NAME, WEIGHTS, register
 from scoft_training.miniature.small_networks import STYLES
 from scoft_training.miniature.trials import draw_trial_negatives, train_trial
@@ -176,6 +177,42 @@ def test_training_it_twice_gives_the_same_lora(tmp_path):
         found.append(load_file(next((tmp_path / name).rglob("lora.safetensors"))))
     assert set(found[0]) == set(found[1])
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+
+
+@pytest.mark.slow
+def test_a_short_training_turns_the_stereotype_into_the_culture(tmp_path):
+    """What all of it is for, at its smallest: held-out captions, before and after."""
+    sizes = ExportSizes(train=30, test=6, others=0, crawl=0)
+    dataset = export_sets(tmp_path / "sets", seed=3, sizes=sizes)["community"]
+    events = train_trial(
+        "m",
+        0,
+        ArmScale(steps=150),
+        dataset=dataset,
+        work=tmp_path / "work",
+        should_stop=lambda: False,
+    )
+    base = load_base(NAME, dtype=torch.float32)
+    lora = read_lora(Path(list(events)[-1].name), base.unet)
+    rows = [
+        cultural_row(s, "test", 3, i) for i, s in enumerate(right_scenes("test", WRONGED, 3, 24))
+    ]
+    judge = load_backbone(JUDGE, device="cpu", dtype=torch.float32)
+
+    def share_right(applied):
+        images = draw_for_prompts(
+            base,
+            [row["text"] for row in rows],
+            purpose="held out",
+            seed=1,
+            inference_steps=12,
+            lora=applied,
+        )
+        found = judge.answers(images)["style"].argmax(1)
+        return (found == STYLES.index(WRONGED)).double().mean().item()
+
+    assert share_right(None) < 0.2
+    assert share_right(lora) > 0.6
 
 
 @pytest.mark.slow
