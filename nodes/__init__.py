@@ -1,1 +1,24 @@
 """The pack's nodes, in the order of the menu. All the work is in `scoft_training`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from ..scoft_training.miniature.loading import register
+from .data import LoadDataset
+from .miniature import LoadMiniature
+from .trainer import TrainLora
+
+__all__ = ["NODES", "ScoftExtension"]
+
+NODES: list[type[io.ComfyNode]] = [LoadDataset, LoadMiniature, TrainLora]
+
+register()
+
+
+class ScoftExtension(ComfyExtension):
+    """What the host asks for the nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return the nodes in the order of the menu."""
+        return NODES
