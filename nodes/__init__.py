@@ -6,12 +6,21 @@ from comfy_api.latest import ComfyExtension, io
 
 from ..scoft_training.miniature.loading import register
 from .data import LoadDataset
+from .lora_files import ApplyLora, SaveLora
 from .miniature import LoadMiniature
+from .negatives import DrawNegatives
 from .trainer import TrainLora
 
 __all__ = ["NODES", "ScoftExtension"]
 
-NODES: list[type[io.ComfyNode]] = [LoadDataset, LoadMiniature, TrainLora]
+NODES: list[type[io.ComfyNode]] = [
+    LoadDataset,
+    LoadMiniature,
+    DrawNegatives,
+    TrainLora,
+    ApplyLora,
+    SaveLora,
+]
 
 register()
 

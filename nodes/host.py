@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import comfy.lora
+import comfy.lora_convert
 import comfy.model_management
+import comfy.sd
 import comfy.utils
 import folder_paths
 import torch
@@ -23,10 +26,15 @@ from ..scoft_training.errors import ConfigError, unknown_name
 
 __all__ = [
     "Progress",
+    "apply_lora",
     "dataset_folder",
     "dataset_names",
     "helper_folders",
     "interrupted",
+    "is_ours",
+    "load_image",
+    "load_lora",
+    "lora_names",
     "lora_path",
     "model_name",
     "output_folder",
@@ -209,6 +217,63 @@ def lora_path(prefix: str) -> Path:
     while path.exists():
         path, number = folder / f"{name}_{number}.safetensors", number + 1
     return path
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a path lies below the pack's output folder."""
+    return output_folder().resolve() in path.resolve().parents
+
+
+def load_image(path: Path) -> torch.Tensor:
+    """Return a picture file as the host's IMAGE: (1, height, width, 3) in [0, 1]."""
+    import numpy as np
+
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels)[None]
+
+
+def lora_names() -> list[str]:
+    """Return the files of the loras folders."""
+    return list(folder_paths.get_filename_list("loras"))
+
+
+def load_lora(name: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of the loras folders."""
+    path = folder_paths.get_full_path_or_raise("loras", name)
+    tensors: dict[str, torch.Tensor] = comfy.utils.load_torch_file(path, safe_load=True)
+    return tensors
+
+
+def apply_lora(
+    model: Any, clip: Any, tensors: Any, strength_model: float, strength_clip: float
+) -> tuple[Any, Any]:
+    """Return clones of MODEL and CLIP (or None) with a LoRA on them.
+
+    Raises:
+        ConfigError: it is no LoRA, or not one layer of it fits; the host would say so in its log
+            only.
+    """
+    if not isinstance(tensors, dict) or not all(
+        isinstance(value, torch.Tensor) for value in tensors.values()
+    ):
+        raise ConfigError(
+            f"`lora`: got a {type(tensors).__name__}, not a LoRA. Connect SCoFT Train LoRA."
+        )
+    patched, patched_clip = comfy.sd.load_lora_for_models(
+        model, clip, tensors, strength_model, strength_clip
+    )
+    grown = len(patched.patches) + (len(patched_clip.patcher.patches) if patched_clip else 0)
+    keys = comfy.lora.model_lora_keys_unet(model.model, {})
+    if clip is not None:
+        keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
+    fitting = comfy.lora.load_lora(comfy.lora_convert.convert_lora(dict(tensors)), keys)
+    if not grown or not fitting:
+        raise ConfigError(
+            "This LoRA fits no layer of the MODEL: it was trained for another kind. Connect the "
+            "model that it was made for."
+        )
+    return patched, patched_clip
 
 
 def helper_folders() -> list[Path]:
