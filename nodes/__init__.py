@@ -5,7 +5,9 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from ..scoft_training.miniature.loading import register
+from .captioning import Caption
 from .data import LoadDataset
+from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
 from .miniature import LoadMiniature
 from .negatives import DrawNegatives
@@ -16,10 +18,12 @@ __all__ = ["NODES", "ScoftExtension"]
 NODES: list[type[io.ComfyNode]] = [
     LoadDataset,
     LoadMiniature,
+    Caption,
     DrawNegatives,
     TrainLora,
     ApplyLora,
     SaveLora,
+    Compare,
 ]
 
 register()

@@ -40,7 +40,9 @@ __all__ = [
     "output_folder",
     "precision",
     "raise_if_interrupted",
+    "require_lora",
     "send",
+    "to_image",
     "training_device",
     "training_mode",
     "unload_models",
@@ -224,13 +226,18 @@ def is_ours(path: Path) -> bool:
     return output_folder().resolve() in path.resolve().parents
 
 
-def load_image(path: Path) -> torch.Tensor:
-    """Return a picture file as the host's IMAGE: (1, height, width, 3) in [0, 1]."""
+def to_image(picture: Image.Image) -> torch.Tensor:
+    """Return a picture as the host's IMAGE: (1, height, width, 3) in [0, 1]."""
     import numpy as np
 
-    with Image.open(path) as picture:
-        pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(pixels)[None]
+
+
+def load_image(path: Path) -> torch.Tensor:
+    """Return a picture file as the host's IMAGE."""
+    with Image.open(path) as picture:
+        return to_image(picture)
 
 
 def lora_names() -> list[str]:
@@ -245,6 +252,23 @@ def load_lora(name: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def require_lora(tensors: Any) -> dict[str, torch.Tensor]:
+    """Return the value of a LORA_MODEL socket if it is one.
+
+    Raises:
+        ConfigError: it is something else; the host lets any JSON through there.
+    """
+    if (
+        not isinstance(tensors, dict)
+        or not tensors
+        or not all(isinstance(value, torch.Tensor) for value in tensors.values())
+    ):
+        raise ConfigError(
+            f"`lora`: got a {type(tensors).__name__}, not a LoRA. Connect SCoFT Train LoRA."
+        )
+    return tensors
+
+
 def apply_lora(
     model: Any, clip: Any, tensors: Any, strength_model: float, strength_clip: float
 ) -> tuple[Any, Any]:
@@ -254,12 +278,7 @@ def apply_lora(
         ConfigError: it is no LoRA, or not one layer of it fits; the host would say so in its log
             only.
     """
-    if not isinstance(tensors, dict) or not all(
-        isinstance(value, torch.Tensor) for value in tensors.values()
-    ):
-        raise ConfigError(
-            f"`lora`: got a {type(tensors).__name__}, not a LoRA. Connect SCoFT Train LoRA."
-        )
+    require_lora(tensors)
     patched, patched_clip = comfy.sd.load_lora_for_models(
         model, clip, tensors, strength_model, strength_clip
     )

@@ -38,6 +38,11 @@ class DrawNegatives(io.ComfyNode):
                 io.ControlNet.Input("control_net", tooltip="A depth ControlNet for the model."),
                 ScoftDataset.Input("dataset"),
                 *widgets(NegativesConfig, choices={"filter_backbone": (*backbone_names(), "none")}),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=True,
+                    tooltip="Whether a helper's weights may be fetched where they are not found.",
+                ),
             ],
             outputs=[
                 ScoftDataset.Output(display_name="dataset"),
@@ -52,7 +57,14 @@ class DrawNegatives(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, clip: Any, vae: Any, control_net: Any, dataset: Any, **values: Any
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        control_net: Any,
+        dataset: Any,
+        allow_download: bool,
+        **values: Any,
     ) -> io.NodeOutput:
         """Draw what is missing, and filter all of it."""
         from ..scoft_training.helper_runs import NegativesRequest, make_negatives
@@ -74,6 +86,7 @@ class DrawNegatives(io.ComfyNode):
                 depth="miniature" if chosen.builtin else None,
                 device=str(device),
                 work=chosen.work,
+                allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )
             events = make_negatives(request, should_stop=host.interrupted)

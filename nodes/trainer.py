@@ -41,6 +41,11 @@ class TrainLora(io.ComfyNode):
                 ),
                 *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}),
                 *widgets(MemoryConfig),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=True,
+                    tooltip="Whether a helper's weights may be fetched where they are not found.",
+                ),
             ],
             outputs=[
                 io.LoraModel.Output(display_name="lora"),
@@ -58,6 +63,7 @@ class TrainLora(io.ComfyNode):
         vae: Any,
         dataset: Any,
         existing_lora: dict[str, Any] | None = None,
+        allow_download: bool = True,
         **values: Any,
     ) -> io.NodeOutput:
         """Train, or go on with the same run."""
@@ -88,7 +94,12 @@ class TrainLora(io.ComfyNode):
                 device=str(device),
                 work=chosen.work,
                 negatives=chosen.negatives,
-                init_lora=existing_lora and {k: v.clone() for k, v in existing_lora.items()},
+                init_lora=None
+                if existing_lora is None
+                else {
+                    key: value.clone() for key, value in host.require_lora(existing_lora).items()
+                },
+                allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )
             events = run_training(request, should_stop=host.interrupted)
