@@ -33,6 +33,9 @@ from .bridge import control_names
 
 __all__ = ["build_clip", "build_controlnet", "build_model", "build_vae", "unet_config"]
 
+_PATCHER = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+"""What the host's own loaders make; hosts before 0.9 have one kind only."""
+
 Weights = Mapping[str, Tensor]
 Config = Mapping[str, Any]
 
@@ -69,7 +72,7 @@ def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
     model_config.set_inference_dtype(dtype, manual_cast)
     model = model_config.get_model({}, "")
     model.to(comfy.model_management.unet_offload_device())
-    patcher = comfy.model_patcher.CoreModelPatcher(
+    patcher = _PATCHER(
         model,
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
@@ -77,7 +80,9 @@ def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
     renamed = _renamed(weights, comfy.utils.unet_to_diffusers(model_config.unet_config))
     _require_same_keys("UNet", renamed, model.diffusion_model.state_dict())
     _set_groups(model.diffusion_model, config)
-    model.load_model_weights(renamed, "", assign=patcher.is_dynamic())
+    # Newer hosts may page weights in as they are needed; theirs are the tensors themselves.
+    dynamic = hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
+    model.load_model_weights(renamed, "", **({"assign": True} if dynamic else {}))
     return patcher
 
 

@@ -198,6 +198,13 @@ def drawing(lora_name):
     }
 
 
+def until(reached, host, seconds=120):
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, host.log[-3000:]
+        time.sleep(0.1)
+
+
 def error_of(ended):
     assert ended["status"]["status_str"] == "error", ended["status"]
     messages = dict(ended["status"]["messages"])
@@ -248,8 +255,7 @@ def test_an_interrupt_saves_and_the_same_graph_goes_on(host):
         configs = [path for path in runs.glob("*/config.json")]
         return [p.parent for p in configs if json.loads(p.read_text())["config"]["steps"] == 400]
 
-    while not ours() or len(steps(ours()[0])) < 5:
-        time.sleep(0.1)
+    until(lambda: ours() and len(steps(ours()[0])) >= 5, host)
     host.post("/interrupt", {})
     ended = host.wait(began)
     assert "execution_interrupted" in dict(ended["status"]["messages"])
@@ -257,8 +263,7 @@ def test_an_interrupt_saves_and_the_same_graph_goes_on(host):
     done = steps(run)[-1]["step"]
     assert any((run / "checkpoints").iterdir())
     again = host.queue(prompt)
-    while steps(run)[-1]["step"] < done + 3:
-        time.sleep(0.1)
+    until(lambda: steps(run)[-1]["step"] >= done + 3, host)
     host.post("/interrupt", {})
     host.wait(again)
     numbers = [step["step"] for step in steps(run)]
