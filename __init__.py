@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-WEB_DIRECTORY = "./js"
-
 
 async def comfy_entrypoint() -> Any:
     """Return the pack's extension; the host calls this once, at its start."""
