@@ -6,7 +6,7 @@ where they were stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .backbones import load_backbone
 from .captioners import load_captioner
 from .captioning import caption_rows
 from .config import CaptionConfig, NegativesConfig, validate
-from .control_models import load_controlnet, load_depth
+from .control_models import ControlNet, load_controlnet, load_depth
 from .data import Dataset, read_dataset
 from .data_checks import place
 from .errors import ConfigError, DatasetError
@@ -48,6 +48,7 @@ class CaptionRequest:
         device: a name that `resolve_device` understands.
         work: the work folder; None puts it under ./scoft-work.
         allow_download: whether missing weights may be fetched.
+        search_folders: parents of helpers' folders, say the host's models/scoft.
     """
 
     dataset: Path
@@ -58,6 +59,7 @@ class CaptionRequest:
     device: str = "auto"
     work: Path | None = None
     allow_download: bool = True
+    search_folders: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class NegativesRequest:
     Attributes:
         dataset: root folder of the picture set; never written to.
         base: a loaded model, or what `load_base` understands; None only with `only_filter`.
-        controlnet: what `load_controlnet` understands; None only with `only_filter`.
+        controlnet: a loaded one, or what `load_controlnet` understands; None only with
+            `only_filter`.
         config: the options.
         depth: MiDaS' file or folder, or a registered name; None looks for it, and is not needed
             where every row brings its depth.
@@ -76,11 +79,12 @@ class NegativesRequest:
         device: a name that `resolve_device` understands.
         work: the work folder; None puts it under ./scoft-work.
         allow_download: whether missing weights may be fetched.
+        search_folders: parents of helpers' folders, say the host's models/scoft.
     """
 
     dataset: Path
     base: BaseModel | str | Path | None = None
-    controlnet: str | Path | None = None
+    controlnet: ControlNet | str | Path | None = None
     config: NegativesConfig = field(default_factory=NegativesConfig)
     depth: str | Path | None = None
     filter_weights: Path | None = None
@@ -88,6 +92,7 @@ class NegativesRequest:
     device: str = "auto"
     work: Path | None = None
     allow_download: bool = True
+    search_folders: Sequence[Path] = ()
 
 
 def make_captions(
@@ -106,7 +111,10 @@ def make_captions(
     if rows:
         yield PhaseEvent("load captioner", 0, 1)
         captioner = load_captioner(
-            request.captioner, weights=request.weights, allow_download=request.allow_download
+            request.captioner,
+            weights=request.weights,
+            allow_download=request.allow_download,
+            search_folders=request.search_folders,
         )
         yield PhaseEvent("load captioner", 1, 1)
         try:
@@ -181,6 +189,7 @@ def _filter_backbone(request: NegativesRequest, device: torch.device) -> Percept
         device="cpu",
         dtype=resolve_precision(request.config.precision, device),
         allow_download=request.allow_download,
+        search_folders=request.search_folders,
     )
 
 
@@ -205,12 +214,16 @@ def _draw(
     allow_download = request.allow_download
     depth = None
     if request.depth is not None or any(row.depth_path is None for row in dataset.rows):
-        depth = load_depth(request.depth, allow_download=allow_download)
+        depth = load_depth(
+            request.depth, allow_download=allow_download, search_folders=request.search_folders
+        )
     yield PhaseEvent("load models", 0, 1)
     base = request.base
     if not isinstance(base, BaseModel):
         base = load_base(base, dtype=dtype, allow_download=allow_download)
-    controlnet = load_controlnet(request.controlnet, dtype=dtype, allow_download=allow_download)
+    controlnet = request.controlnet
+    if not isinstance(controlnet, ControlNet):
+        controlnet = load_controlnet(controlnet, dtype=dtype, allow_download=allow_download)
     yield PhaseEvent("load models", 1, 1)
     chosen = yield from draw_negatives(
         dataset.rows,

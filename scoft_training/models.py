@@ -29,6 +29,7 @@ __all__ = [
     "EncodedCaptions",
     "NoiseSchedule",
     "attach_lora",
+    "base_digest",
     "detach_lora",
     "hub_snapshot",
     "load_base",
@@ -285,7 +286,14 @@ def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
         )
     captions = ClipCaptionEncoder(text_encoder, tokenizer)
     schedule = NoiseSchedule(scheduler.alphas_cumprod.double(), scheduler.config.prediction_type)
-    digest = digest_json(
+    digest = base_digest(unet, vae, captions, schedule)
+    family = "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
+    return BaseModel(name, family, unet, vae, captions, schedule, digest)
+
+
+def base_digest(unet: Any, vae: Any, captions: CaptionEncoder, schedule: NoiseSchedule) -> str:
+    """Return the digest of all that a base model is, for the run id."""
+    return digest_json(
         [
             digest_tensors(unet.state_dict()),
             digest_tensors(vae.state_dict()),
@@ -295,8 +303,6 @@ def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
             float(vae.config.scaling_factor),
         ]
     )
-    family = "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
-    return BaseModel(name, family, unet, vae, captions, schedule, digest)
 
 
 def _load_part(part_class: Any, folder: Path, dtype: torch.dtype) -> Any:

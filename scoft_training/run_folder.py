@@ -18,9 +18,22 @@ from .errors import OutputError, ResumeError
 from .events import CheckpointEvent, Event, PreviewEvent, to_json
 from .files import copy_file, file_sha256, write_aside, write_json
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "read_steps"]
 
 logger = logging.getLogger(__name__)
+
+
+def read_steps(folder: Path) -> list[dict[str, Any]]:
+    """Return a run's steps as its events.jsonl has them, each once, in order.
+
+    A step after the last checkpoint of a killed run was made twice; the later one counts.
+    """
+    steps = {}
+    for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        if event["event"] == "step":
+            steps[event["step"]] = event
+    return [steps[number] for number in sorted(steps)]
 
 
 class RunFolder:

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from .events import (
     stop_check,
 )
 from .files import digest_json
-from .lora_files import read_lora, write_lora
+from .lora_files import lora_from_state_dict, read_lora, write_lora
 from .lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
 from .lora_metadata import TrainingRecord, lora_metadata
 from .memory import apply_memory, decide_memory, free_memory, keep_begun, out_of_memory
@@ -79,10 +79,12 @@ class RunRequest:
         work: the work folder; None puts it under ./scoft-work.
         negatives: the set of drawn negatives to use; None takes the only one that fits.
         output: a copy of the LoRA file goes here; must not exist. None makes no copy.
-        init_lora: an existing LoRA of the same rank to begin from.
+        init_lora: an existing LoRA of the same rank to begin from: a file, or tensors by name as
+            the host's LORA_MODEL has them.
         backbone_weights: file or folder of the perceptual backbone; None looks for it.
         lpips_weights: likewise for LPIPS.
         allow_download: whether missing weights may be fetched.
+        search_folders: parents of helpers' folders, say the host's models/scoft.
         allow_inexact_resume: go on with other memory choices or processes than the run began with.
     """
 
@@ -94,10 +96,11 @@ class RunRequest:
     work: Path | None = None
     negatives: str | None = None
     output: Path | None = None
-    init_lora: Path | None = None
+    init_lora: Path | Mapping[str, torch.Tensor] | None = None
     backbone_weights: Path | None = None
     lpips_weights: Path | None = None
     allow_download: bool = True
+    search_folders: Sequence[Path] = ()
     allow_inexact_resume: bool = False
 
 
@@ -386,6 +389,7 @@ class _Run:
                 device="cpu",
                 dtype=self._dtype,
                 allow_download=request.allow_download,
+                search_folders=request.search_folders,
             )
         if config.lpips_weight:
             lpips = load_backbone(
@@ -394,17 +398,20 @@ class _Run:
                 device="cpu",
                 dtype=self._dtype,
                 allow_download=request.allow_download,
+                search_folders=request.search_folders,
             )
         return backbone, lpips
 
     def _load_init_lora(self, base: BaseModel) -> Lora | None:
-        if self._request.init_lora is None:
+        given = self._request.init_lora
+        if given is None:
             return None
-        if not self._request.init_lora.is_file():
-            raise ModelFileError(
-                f"{self._request.init_lora}: no such LoRA file. Name an existing .safetensors file."
-            )
-        lora = read_lora(self._request.init_lora, base.unet)
+        if isinstance(given, Mapping):
+            lora = lora_from_state_dict(given, base.unet, where="The LoRA to go on from")
+        elif not given.is_file():
+            raise ModelFileError(f"{given}: no such LoRA file. Name an existing .safetensors file.")
+        else:
+            lora = read_lora(given, base.unet)
         load_into_adapter(base.unet, lora)
         return lora
 

@@ -1,301 +1,29 @@
-"""The miniature's networks as ComfyUI's own objects: MODEL, VAE, CLIP and CONTROL_NET.
+"""Both bridges on the miniature's layout, inside the host; for `test_miniature_host.py` alone.
 
-The host recognises Stable Diffusion 1.x by its sizes, so none of its loaders knows the miniature.
-Here its classes are built by hand from diffusers' configs and weights, the way its loaders would.
-It reports a key that does not fit by a log line at most and leaves that weight uninitialised, so
-every builder compares the keys itself.
-
-Runs in a process of the host: its root is on `sys.path` and `enable_args_parsing` was called.
-`write_answers` is for `test_miniature_host.py` alone; the rest is what a node needs.
+Runs in a process of the host: its root is on `sys.path`, `enable_args_parsing` was called and the
+pack is loaded as the host loads it, under the name `scoft_pack`.
 """
-# ruff: noqa: TID251 - this file stands on the host's side of the wall, as a node will
+# ruff: noqa: TID251 - this file stands on the host's side of the wall, as a node does
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import comfy.cldm.cldm
-import comfy.controlnet
-import comfy.diffusers_convert
-import comfy.latent_formats
-import comfy.model_base
-import comfy.model_management
-import comfy.model_patcher
-import comfy.ops
 import comfy.sample
 import comfy.sd
-import comfy.sd1_clip
-import comfy.supported_models
-import comfy.supported_models_base
 import comfy.utils
 import torch
 from safetensors.torch import load_file, save_file
+from scoft_pack.nodes.bridge import base_from_host, controlnet_from_host
+from scoft_pack.nodes.bridge_to_host import build_clip, build_controlnet, build_model, build_vae
 from torch import Tensor
 
 Weights = Mapping[str, Tensor]
 Config = Mapping[str, Any]
-
-
-class MiniatureLatents(comfy.latent_formats.LatentFormat):
-    """Latents in the miniature's own units.
-
-    Not the host's SD15 with another factor: that one also brings the colours (and the name of the
-    small decoder) by which Stable Diffusion's latents are previewed, and they would be wrong here.
-    """
-
-    def __init__(self, scaling_factor: float) -> None:
-        self.scale_factor = scaling_factor
-
-
-class MiniatureConfig(comfy.supported_models.SD15):
-    """The host's record of a model; its own SD15 would overwrite the number of heads by 8."""
-
-    unet_extra_config: Mapping[str, Any] = {}
-
-
-def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
-    """Return the host's MODEL, a ModelPatcher, of a UNet2DConditionModel.
-
-    Args:
-        config: of the UNet, as in its `config.json`.
-        weights: its state dict, under diffusers' names.
-        scaling_factor: of the VAE: the host's VAE gives and takes latents that are not scaled, and
-            the MODEL scales them on their way in and out.
-    """
-    model_config = MiniatureConfig(unet_config(config))
-    model_config.latent_format = MiniatureLatents(scaling_factor)
-    dtype, manual_cast = _unet_dtypes(weights)
-    model_config.set_inference_dtype(dtype, manual_cast)
-    model = model_config.get_model({}, "")
-    model.to(comfy.model_management.unet_offload_device())
-    patcher = comfy.model_patcher.CoreModelPatcher(
-        model,
-        load_device=comfy.model_management.get_torch_device(),
-        offload_device=comfy.model_management.unet_offload_device(),
-    )
-    renamed = _renamed(weights, comfy.utils.unet_to_diffusers(model_config.unet_config))
-    _require_same_keys("UNet", renamed, model.diffusion_model.state_dict())
-    _set_groups(model.diffusion_model, config)
-    model.load_model_weights(renamed, "", assign=patcher.is_dynamic())
-    return patcher
-
-
-def build_vae(config: Config, weights: Weights) -> Any:
-    """Return the host's VAE of an AutoencoderKL of four levels.
-
-    The number of levels is fixed by the host's renaming, channels are multiples of 32.
-    """
-    channels = config["block_out_channels"]
-    layout = {
-        "double_z": True,
-        "z_channels": config["latent_channels"],
-        "resolution": config["sample_size"],
-        "in_channels": config["in_channels"],
-        "out_ch": config["out_channels"],
-        "ch": channels[0],
-        "ch_mult": _multiples(channels),
-        "num_res_blocks": config["layers_per_block"],
-        "attn_resolutions": [],
-        "dropout": 0.0,
-    }
-    params = {"embed_dim": config["latent_channels"], "ddconfig": layout}
-    renamed = comfy.diffusers_convert.convert_vae_state_dict(weights)
-    vae = comfy.sd.VAE(sd=renamed, config={"params": params})
-    _require_same_keys("VAE", renamed, vae.first_stage_model.state_dict())
-    _set_groups(vae.first_stage_model, config)
-    return vae
-
-
-def build_clip(config: Config, weights: Weights, tokenizer: Path) -> Any:
-    """Return the host's CLIP, of Stable Diffusion 1.x's kind, of a CLIPTextModel.
-
-    Args:
-        config: of the text encoder, as in its `config.json`.
-        weights: its state dict, with or without the prefix `text_model.` (transformers before 5).
-        tokenizer: folder of a CLIPTokenizer: `vocab.json`, `merges.txt`.
-    """
-    settings = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    layout = {key: config[key] for key in (*settings, "max_position_embeddings", "hidden_act")}
-    names = {"start": "bos_token_id", "end": "eos_token_id", "pad": "pad_token_id"}
-    text_model = functools.partial(
-        comfy.sd1_clip.SDClipModel,
-        textmodel_json_config={**layout, "eos_token_id": config["eos_token_id"]},
-        max_length=config["max_position_embeddings"],
-        # Where the host would look for the pooled output, and what it weighs a prompt against.
-        special_tokens={ours: config[theirs] for ours, theirs in names.items()},
-        return_projected_pooled=False,
-    )
-    own_tokenizer = functools.partial(
-        comfy.sd1_clip.SDTokenizer,
-        tokenizer_path=str(tokenizer),
-        max_length=config["max_position_embeddings"],
-        embedding_size=config["hidden_size"],
-    )
-    target = comfy.supported_models_base.ClipTarget(
-        comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
-    )
-    state = _host_text_weights(weights)
-    clip = comfy.sd.CLIP(
-        target,
-        parameters=comfy.utils.calculate_parameters(state),
-        tokenizer_data={"clip_l_tokenizer_class": own_tokenizer},
-        model_options={"clip_l_class": text_model, **_text_dtype(weights)},
-        state_dict=[state],
-    )
-    _require_same_keys("text encoder", state, clip.cond_stage_model.clip_l.transformer.state_dict())
-    return clip
-
-
-def build_controlnet(config: Config, weights: Weights) -> Any:
-    """Return the host's CONTROL_NET of a ControlNetModel.
-
-    Args:
-        config: of the ControlNet, as in its `config.json`.
-        weights: its state dict, under diffusers' names.
-    """
-    layout = unet_config(config)
-    layout.pop("out_channels")
-    dtype, manual_cast = _unet_dtypes(weights)
-    network = comfy.cldm.cldm.ControlNet(
-        **layout,
-        hint_channels=config["conditioning_channels"],
-        dtype=dtype,
-        device=comfy.model_management.unet_offload_device(),
-        operations=comfy.ops.pick_operations(dtype, manual_cast),
-    )
-    names = {**comfy.utils.unet_to_diffusers(layout), **_control_names(config)}
-    renamed = _renamed(weights, names)
-    _require_same_keys("ControlNet", renamed, network.state_dict())
-    _set_groups(network, config)
-    network.load_state_dict(renamed)
-    return comfy.controlnet.ControlNet(
-        network.eval(),
-        load_device=comfy.model_management.get_torch_device(),
-        manual_cast_dtype=manual_cast,
-    )
-
-
-def unet_config(config: Config) -> dict[str, Any]:
-    """Return the host's layout of a diffusers UNet or ControlNet.
-
-    The host lists its transformers by residual block: on the way down layers_per_block a level, on
-    the way up one more, and both lists begin at the full resolution. What diffusers never writes
-    for an SD 1.x layout is what the host calls the default.
-    """
-    channels, layers = config["block_out_channels"], config["layers_per_block"]
-    attends = [int(kind.startswith("CrossAttn")) for kind in config["down_block_types"]]
-    return {
-        "image_size": 32,
-        "in_channels": config["in_channels"],
-        "out_channels": config.get("out_channels", config["in_channels"]),
-        "model_channels": channels[0],
-        "channel_mult": _multiples(channels),
-        "num_res_blocks": [layers] * len(channels),
-        "transformer_depth": [depth for depth in attends for _ in range(layers)],
-        "transformer_depth_output": [depth for depth in attends for _ in range(layers + 1)],
-        "transformer_depth_middle": 1,
-        "context_dim": config["cross_attention_dim"],
-        # diffusers' old name for it: SD 1.x has always counted heads there.
-        "num_heads": config["attention_head_dim"],
-        "num_head_channels": -1,
-        "use_scale_shift_norm": config["resnet_time_scale_shift"] == "scale_shift",
-        "use_spatial_transformer": True,
-        "use_linear_in_transformer": False,
-        "adm_in_channels": None,
-        "use_temporal_attention": False,
-        "legacy": False,
-    }
-
-
-def _set_groups(network: torch.nn.Module, config: Config) -> None:
-    """Give every group norm the groups it was trained with; the host always builds 32 of them."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.GroupNorm):
-            module.num_groups = config["norm_num_groups"]
-
-
-class _Multiple(float):
-    """A factor of channel counts, such as 1.5: the host multiplies and needs a whole number."""
-
-    def __mul__(self, channels: float) -> int:
-        return round(float(self) * channels)
-
-    __rmul__ = __mul__
-
-
-def _multiples(channels: Sequence[int]) -> list[float]:
-    """Return channel counts as multiples of the first one, plain integers where they are whole."""
-    first = channels[0]
-    return [_Multiple(count / first) if count % first else count // first for count in channels]
-
-
-def _control_names(config: Config) -> dict[str, str]:
-    """Return diffusers name -> host name of what a ControlNet has beside a UNet's encoder."""
-    # One output for the first convolution, for each residual block and between two levels.
-    levels, layers = len(config["block_out_channels"]), config["layers_per_block"]
-    modules = {
-        f"controlnet_down_blocks.{index}": f"zero_convs.{index}.0"
-        for index in range(levels * (layers + 1))
-    }
-    modules["controlnet_mid_block"] = "middle_block_out.0"
-    # In the host activations are counted too, hence every second place.
-    blocks = 2 * (len(config["conditioning_embedding_out_channels"]) - 1)
-    hints = ["conv_in", *(f"blocks.{index}" for index in range(blocks)), "conv_out"]
-    for place, name in enumerate(hints):
-        modules[f"controlnet_cond_embedding.{name}"] = f"input_hint_block.{2 * place}"
-    return {
-        f"{ours}.{kind}": f"{theirs}.{kind}"
-        for ours, theirs in modules.items()
-        for kind in ("weight", "bias")
-    }
-
-
-def _host_text_weights(weights: Weights) -> dict[str, Tensor]:
-    """Return a text encoder's weights as the host's class has them.
-
-    Its token table always has CLIP's 49,408 rows; rows past the miniature's own are zeros, never
-    read. Its projection of the pooled output, which SD 1.x lacks and nobody reads, is the identity.
-    """
-    state = {f"text_model.{key.removeprefix('text_model.')}": weights[key] for key in weights}
-    table = "text_model.embeddings.token_embedding.weight"
-    padded = state[table].new_zeros(49408, state[table].shape[1])
-    padded[: len(state[table])] = state[table]
-    identity = torch.eye(padded.shape[1], dtype=padded.dtype, device=padded.device)
-    return {**state, table: padded, "text_projection.weight": identity}
-
-
-def _renamed(weights: Weights, names: Mapping[str, str]) -> dict[str, Tensor]:
-    """Return weights under the host's names; one without a name there keeps its own."""
-    return {names.get(key, key): value for key, value in weights.items()}
-
-
-def _require_same_keys(network: str, ours: Iterable[str], theirs: Iterable[str]) -> None:
-    missing, unknown = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
-    if missing or unknown:
-        raise ValueError(
-            f"The host's {network} has another layout: it lacks {unknown[:3]} ({len(unknown)} in "
-            f"all) and asks for {missing[:3]} ({len(missing)} in all)."
-        )
-
-
-def _unet_dtypes(weights: Weights) -> tuple[torch.dtype, torch.dtype | None]:
-    """Return the format the host would keep these weights in, and the one it would compute in."""
-    dtype = comfy.model_management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(weights),
-        weight_dtype=comfy.utils.weight_dtype(weights),
-    )
-    device = comfy.model_management.get_torch_device()
-    return dtype, comfy.model_management.unet_manual_cast(dtype, device)
-
-
-def _text_dtype(weights: Weights) -> dict[str, torch.dtype]:
-    """Keep the weights' own format: the host would round to fp16, though it computes in fp32."""
-    return {"dtype": comfy.utils.weight_dtype(weights)}
 
 
 def write_answers(folder: Path) -> None:
@@ -347,10 +75,54 @@ def write_answers(folder: Path) -> None:
     answers["picture_without_lora"] = vae.decode(
         _sample(model, control, conditionings, asked, settings)
     )
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    answers |= _brought_back(model, with_lora, clip, vae, control, asked, settings)
+    after = model.model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
     save_file(
         {name: value.clone().contiguous() for name, value in answers.items()},
         folder / "answers.safetensors",
     )
+
+
+def _brought_back(
+    model: Any,
+    with_lora: Any,
+    clip: Any,
+    vae: Any,
+    control: Any,
+    asked: Weights,
+    settings: Config,
+) -> dict[str, Tensor]:
+    """What the engine's copies of the host's objects answer to the same questions."""
+    with torch.inference_mode(False), torch.no_grad():
+        asked = {name: value.clone() for name, value in asked.items()}
+        base = base_from_host(model, clip, vae, name="canvas", dtype=torch.float32)
+        patched = base_from_host(with_lora, clip, vae, name="canvas", dtype=torch.float32)
+        assert base.digest != patched.digest
+        asks = asked["latents"], asked["timesteps"], asked["context"]
+        told = controlnet_from_host(control, model, dtype=torch.float32).network(
+            *asks, asked["hint"]
+        )
+        residuals = [*told.down_block_res_samples, told.mid_block_res_sample]
+        captions = [settings["prompt"], settings["uncond"], "a (red:1.5) sea " * 40]
+        encoded = base.captions.encode(captions)
+        assert encoded.cut == (2,)
+        assert encoded.prompt_embeds.shape[1] == 77
+        pixel_values = asked["images"].movedim(-1, 1) * 2 - 1
+        decoded = base.vae.decode(asked["vae_latents"]).sample / 2 + 0.5
+        assert not any(p.is_inference() for p in base.unet.parameters())
+        return {
+            "back_noise_pred": base.unet(*asks).sample,
+            "back_noise_pred_with_lora": patched.unet(*asks).sample,
+            **{f"back_residual_{index}": one for index, one in enumerate(residuals)},
+            "back_encoded": base.vae.encode(pixel_values).latent_dist.mode(),
+            "back_decoded": decoded.clamp(0, 1).movedim(1, -1),
+            "back_prompt_embeds": encoded.prompt_embeds[:1],
+            "back_uncond_embeds": encoded.prompt_embeds[1:2],
+            "back_alphas_cumprod": base.schedule.alphas_cumprod,
+            "back_scaling_factor": torch.tensor(base.scaling_factor),
+        }
 
 
 def _sample(

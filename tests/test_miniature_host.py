@@ -27,14 +27,15 @@ from scoft_training.sampling import classifier_free_guidance, denoise, strided_t
 
 pytestmark = pytest.mark.host
 
+PACK = Path(__file__).parents[1]
 COMFYUI = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
 
 # The host parses sys.argv and owns names such as `nodes`, so it gets a process of its own.
 IN_THE_HOST = """
 import importlib.machinery, importlib.util, sys, types
-root, tests, folder = sys.argv[1:]
+root, pack, folder = sys.argv[1:]
 sys.argv = ["x", "--cpu"]
-sys.path[:0] = [root, tests]
+sys.path[:0] = [root, pack + "/tests"]
 if importlib.util.find_spec("torchaudio") is None:
     # The host's sound models import it; none of them runs here.
     for name in ("torchaudio", "torchaudio.functional", "torchaudio.transforms"):
@@ -44,6 +45,9 @@ if importlib.util.find_spec("torchaudio") is None:
         sys.modules[name] = stand_in
 import comfy.options
 comfy.options.enable_args_parsing()
+spec = importlib.util.spec_from_file_location("scoft_pack", pack + "/__init__.py")
+sys.modules["scoft_pack"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["scoft_pack"])
 try:
     import miniature_in_host
 except ModuleNotFoundError as error:
@@ -150,6 +154,7 @@ def reference(stack, questions):
             torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(3))
     unet.requires_grad_(False)
     answers["picture"] = _drawn(networks, answers, questions)
+    answers["noise_pred_with_lora"] = unet(latents, timesteps, context).sample
     write_lora(folder / "lora.safetensors", lora_from_adapter(unet))
     return answers
 
@@ -210,7 +215,7 @@ def found(stack, questions, reference):
     save_file(questions, folder / "questions.safetensors")
     (folder / "settings.json").write_text(json.dumps(SETTINGS))
     done = subprocess.run(
-        [sys.executable, "-c", IN_THE_HOST, str(COMFYUI), str(Path(__file__).parent), str(folder)],
+        [sys.executable, "-c", IN_THE_HOST, str(COMFYUI), str(PACK), str(folder)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -281,3 +286,24 @@ def test_lora_and_controlnet_change_the_drawing(reference):
     picture = reference["picture_without_lora"]
     assert (reference["picture"] - picture).abs().max() > 1e-2
     assert (reference["picture_without_control"] - picture).abs().max() > 1e-2
+
+
+def test_the_engines_copies_of_the_hosts_objects_answer_the_same(found, reference):
+    residuals = [name for name in reference if name.startswith("residual_")]
+    answers = ["noise_pred", "encoded", "decoded", "prompt_embeds", "uncond_embeds", *residuals]
+    back = {name: found[f"back_{name}"] for name in answers}
+    _agree(back, reference, *answers)
+    assert_close(
+        found["back_alphas_cumprod"].float(), _schedule().alphas_cumprod, atol=1e-6, rtol=0
+    )
+    assert found["back_scaling_factor"].item() == pytest.approx(SCALING_FACTOR)
+
+
+def test_a_lora_on_the_model_is_in_the_copys_weights(found, reference):
+    _agree(
+        {"noise_pred_with_lora": found["back_noise_pred_with_lora"]},
+        reference,
+        "noise_pred_with_lora",
+    )
+    changed = (reference["noise_pred_with_lora"] - reference["noise_pred"]).abs().max()
+    assert changed > 1e-2

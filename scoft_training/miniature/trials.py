@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..events import Event, FinishedEvent
 from ..helper_runs import make_negatives
+from ..run_folder import read_steps
 from ..runs import run_training
 from .arms import ArmScale, negatives_request, run_request
 
@@ -67,14 +67,9 @@ def draw_trial_negatives(
 
 
 def _read(lora: Path) -> Trained:
-    steps = {}
-    for line in (lora.parent / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["event"] == "step":
-            # A step after the last checkpoint of a killed run was made twice; the later one counts.
-            steps[event["step"]] = event
+    steps = read_steps(lora.parent)
     losses: dict[str, list[float]] = {}
-    for number in sorted(steps):
-        for name, value in steps[number]["losses"].items():
+    for step in steps:
+        for name, value in step["losses"].items():
             losses.setdefault(name, []).append(value)
-    return Trained(lora, sum(event["seconds"] for event in steps.values()), losses)
+    return Trained(lora, sum(step["seconds"] for step in steps), losses)

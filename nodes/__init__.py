@@ -1,0 +1,37 @@
+"""The pack's nodes, in the order of the menu. All the work is in `scoft_training`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from ..scoft_training.miniature.loading import register
+from .captioning import Caption
+from .data import LoadDataset
+from .generation import Compare
+from .lora_files import ApplyLora, SaveLora
+from .miniature import LoadMiniature
+from .negatives import DrawNegatives
+from .trainer import TrainLora
+
+__all__ = ["NODES", "ScoftExtension"]
+
+NODES: list[type[io.ComfyNode]] = [
+    LoadDataset,
+    LoadMiniature,
+    Caption,
+    DrawNegatives,
+    TrainLora,
+    ApplyLora,
+    SaveLora,
+    Compare,
+]
+
+register()
+
+
+class ScoftExtension(ComfyExtension):
+    """What the host asks for the nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Return the nodes in the order of the menu."""
+        return NODES

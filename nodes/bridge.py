@@ -1,0 +1,410 @@
+"""The host's MODEL, CLIP, VAE and CONTROL_NET as the engine's objects: copies, no shared tensors.
+
+The host builds its networks from Stable Diffusion's first published layout, the engine from
+diffusers'. Weights are renamed and copied; what the copy computes is compared in
+`tests/test_miniature_host.py`. The other direction is in `bridge_to_host`.
+
+Everything here runs outside of inference mode (`host.training_mode`): the host's tensors are
+inference tensors, and a parameter that is one cannot be trained through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import comfy.cldm.cldm
+import comfy.controlnet
+import comfy.lora
+import comfy.model_sampling
+import comfy.utils
+import torch
+from torch import Tensor, nn
+
+from ..scoft_training.control_models import ControlNet
+from ..scoft_training.errors import ConfigError
+from ..scoft_training.files import digest_json, digest_tensors
+from ..scoft_training.models import (
+    BaseModel,
+    EncodedCaptions,
+    NoiseSchedule,
+    base_digest,
+)
+from . import host
+
+__all__ = ["HostCaptionEncoder", "base_from_host", "controlnet_from_host", "diffusers_unet_config"]
+
+_ACCEPTED = "Training on the canvas takes Stable Diffusion 1.x models."
+_HINT_CHANNELS = (16, 32, 96, 256)
+"""Of the ControlNet's hint network: the host has them in its code, as diffusers' default."""
+
+
+def base_from_host(model: Any, clip: Any, vae: Any, *, name: str, dtype: torch.dtype) -> BaseModel:
+    """Return the host's model as the engine trains it.
+
+    Args:
+        model: MODEL; patches on its weights (LoRAs, merges) are baked into the copy.
+        clip: CLIP; stays the host's, which encodes the captions.
+        vae: VAE.
+        name: shown to people and written into the LoRA file.
+        dtype: of the copied weights.
+
+    Raises:
+        ConfigError: another family, quantised weights, or patches that a copy cannot carry.
+    """
+    family = _family(model)
+    unet = _unet(model, dtype)
+    schedule = _schedule(model)
+    latent_format = model.get_model_object("latent_format")
+    engine_vae = _vae(vae, float(latent_format.scale_factor), dtype)
+    if unet.config.in_channels != engine_vae.config.latent_channels:
+        raise ConfigError(
+            f"The MODEL takes latents of {unet.config.in_channels} channels and the VAE makes "
+            f"{engine_vae.config.latent_channels}. Connect the VAE that belongs to the model."
+        )
+    captions = HostCaptionEncoder(clip)
+    return BaseModel(
+        name,
+        family,
+        unet,
+        engine_vae,
+        captions,
+        schedule,
+        base_digest(unet, engine_vae, captions, schedule),
+    )
+
+
+def _family(model: Any) -> str:
+    """Say what kind of model this is, or why it cannot be trained."""
+    network = model.model
+    kind = type(network.model_config).__name__
+    config = network.model_config.unet_config
+    if "model_channels" not in config or not config.get("use_spatial_transformer", True):
+        raise ConfigError(f"This MODEL is of the kind {kind}, not a UNet. {_ACCEPTED}")
+    if config["in_channels"] != 4 or config.get("out_channels", 4) != 4:
+        raise ConfigError(
+            f"This MODEL ({kind}) takes {config['in_channels']} channels, as inpainting and "
+            f"editing models do. {_ACCEPTED}"
+        )
+    if config.get("use_temporal_attention"):
+        raise ConfigError(f"This MODEL ({kind}) draws videos. {_ACCEPTED}")
+    if config.get("adm_in_channels") is not None or config["context_dim"] == 1024:
+        named = "SDXL" if config["context_dim"] == 2048 else kind
+        raise ConfigError(
+            f"This MODEL is of the kind {named}. {_ACCEPTED} Stable Diffusion 2.x is trained by "
+            "the command `scoft train`."
+        )
+    return "sd1"
+
+
+def diffusers_unet_config(layout: Mapping[str, Any], norm_num_groups: int) -> dict[str, Any]:
+    """Return diffusers' config of the host's `unet_config`.
+
+    Args:
+        layout: of Stable Diffusion 1.x, 2.x or SDXL, with any numbers of channels.
+        norm_num_groups: of its group norms, which the host does not write down.
+
+    Raises:
+        ConfigError: levels of different depth inside, which diffusers' classes cannot hold.
+    """
+    channels = [round(layout["model_channels"] * factor) for factor in layout["channel_mult"]]
+    blocks = list(layout["num_res_blocks"])
+    depths = _per_level(layout["transformer_depth"], blocks, 0)
+    ups = _per_level(layout["transformer_depth_output"], blocks, 1)
+    if len(set(blocks)) != 1 or depths is None or depths != ups:
+        raise ConfigError(f"This MODEL's UNet is built unevenly. {_ACCEPTED}")
+    heads = layout.get("num_heads", -1)
+    width = layout.get("num_head_channels", -1)
+    attends = [depth > 0 for depth in depths]
+    config = {
+        "sample_size": 64,
+        "in_channels": layout["in_channels"],
+        "out_channels": layout.get("out_channels", layout["in_channels"]),
+        "block_out_channels": channels,
+        "down_block_types": ["CrossAttnDownBlock2D" if one else "DownBlock2D" for one in attends],
+        "up_block_types": [
+            "CrossAttnUpBlock2D" if one else "UpBlock2D" for one in reversed(attends)
+        ],
+        "layers_per_block": blocks[0],
+        "transformer_layers_per_block": [max(1, depth) for depth in depths],
+        "cross_attention_dim": layout["context_dim"],
+        # diffusers' old name: Stable Diffusion has always counted heads there.
+        "attention_head_dim": heads if width == -1 else [count // width for count in channels],
+        "use_linear_projection": bool(layout.get("use_linear_in_transformer")),
+        "norm_num_groups": norm_num_groups,
+        "resnet_time_scale_shift": (
+            "scale_shift" if layout.get("use_scale_shift_norm") else "default"
+        ),
+    }
+    if layout.get("adm_in_channels") is not None:
+        config |= {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": layout["adm_in_channels"],
+        }
+    return config
+
+
+def _per_level(depths: Sequence[int], blocks: Sequence[int], more: int) -> list[int] | None:
+    """Return one depth a level from one a residual block; None where a level has several."""
+    found, rest = [], list(depths)
+    for count in blocks:
+        level, rest = rest[: count + more], rest[count + more :]
+        if len(set(level)) != 1:
+            return None
+        found.append(level[0])
+    return found
+
+
+def _unet(model: Any, dtype: torch.dtype) -> nn.Module:
+    from diffusers import UNet2DConditionModel
+
+    layout = model.model.model_config.unet_config
+    network = model.model.diffusion_model
+    config = diffusers_unet_config(layout, _norm_groups(network))
+    weights = _baked_weights(model, "diffusion_model.")
+    names = {**comfy.utils.unet_to_diffusers(layout)}
+    renamed = {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
+    with torch.random.fork_rng(devices=[]):
+        unet = UNet2DConditionModel(**config)
+    return _filled(unet, renamed, "MODEL", dtype)
+
+
+def _baked_weights(patcher: Any, prefix: str) -> dict[str, Tensor]:
+    """Return a patcher's weights under `prefix`, copied to the CPU, its patches applied.
+
+    Raises:
+        ConfigError: quantised weights, or patches that no copy of the weights can carry.
+    """
+    patched = patcher.model_options.get("transformer_options", {}).get("patches_replace") or (
+        patcher.model_options.get("transformer_options", {}).get("patches")
+    )
+    if patched:
+        raise ConfigError(
+            "This MODEL carries changes of its attention (as IPAdapter, FreeU or HyperTile make "
+            "them), which training cannot see. Connect the MODEL as it comes from its loader, or "
+            "with LoRAs only."
+        )
+    found = {}
+    for key, value in patcher.model.state_dict().items():
+        if not key.startswith(prefix):
+            continue
+        if value.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+            raise ConfigError(
+                f"This MODEL's weights are quantised ({str(value.dtype).removeprefix('torch.')}). "
+                "Training needs those of a checkpoint in fp16, bf16 or fp32: load such a file."
+            )
+        weight = value.detach().to("cpu", torch.float32, copy=True)
+        if key in patcher.patches:
+            patches = [_copied(patch) for patch in patcher.patches[key]]
+            weight = comfy.lora.calculate_weight(patches, weight, key)
+        found[key.removeprefix(prefix)] = weight
+    return found
+
+
+def _copied(value: Any) -> Any:
+    """Return a weight patch with every tensor in it copied: the host's are inference tensors."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, (tuple, list)):
+        return type(value)(_copied(entry) for entry in value)
+    if isinstance(getattr(value, "weights", None), (tuple, list)):
+        # The host's WeightAdapter objects keep theirs in a tuple.
+        adapter = object.__new__(type(value))
+        adapter.__dict__.update(value.__dict__)
+        adapter.weights = _copied(value.weights)
+        return adapter
+    return value
+
+
+def _schedule(model: Any) -> NoiseSchedule:
+    sampling = model.get_model_object("model_sampling")
+    prediction = {
+        comfy.model_sampling.EPS: "epsilon",
+        comfy.model_sampling.V_PREDICTION: "v_prediction",
+    }
+    kind = next((base for base in type(sampling).__mro__ if base in prediction), None)
+    own = [base for base in type(sampling).__mro__ if base.__module__ == "comfy.model_sampling"]
+    others = (comfy.model_sampling.EDM, comfy.model_sampling.X0)
+    if (
+        kind is None
+        or not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete)
+        or isinstance(sampling, others)
+    ):
+        named = own[0].__name__ if own else type(sampling).__name__
+        raise ConfigError(
+            f"This MODEL samples by {named}. Training takes the discrete schedules eps and "
+            "v_prediction of ModelSamplingDiscrete."
+        )
+    sigmas = sampling.sigmas.detach().double().cpu().clone()
+    return NoiseSchedule(1 / (sigmas.square() + 1), prediction[kind])
+
+
+def _vae(vae: Any, scaling_factor: float, dtype: torch.dtype) -> nn.Module:
+    from diffusers import AutoencoderKL
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    network = vae.first_stage_model
+    weights = {
+        key: value.detach().to("cpu", torch.float32, copy=True)
+        for key, value in network.state_dict().items()
+    }
+    needed = ("encoder.conv_in.weight", "decoder.conv_in.weight", "quant_conv.weight")
+    if any(key not in weights or weights[key].ndim != 4 for key in needed):
+        raise ConfigError(
+            f"This VAE is a {type(network).__name__}, not Stable Diffusion's. Connect the VAE of "
+            "the checkpoint."
+        )
+    channels, layers = [], 0
+    while (key := f"encoder.down.{len(channels)}.block.0.conv2.weight") in weights:
+        channels.append(weights[key].shape[0])
+    while f"encoder.down.0.block.{layers}.conv2.weight" in weights:
+        layers += 1
+    config = {
+        "in_channels": weights["encoder.conv_in.weight"].shape[1],
+        "out_channels": weights["decoder.conv_out.weight"].shape[0],
+        "latent_channels": weights["decoder.conv_in.weight"].shape[1],
+        "block_out_channels": channels,
+        "down_block_types": ["DownEncoderBlock2D"] * len(channels),
+        "up_block_types": ["UpDecoderBlock2D"] * len(channels),
+        "layers_per_block": layers,
+        "norm_num_groups": _norm_groups(network),
+        "scaling_factor": scaling_factor,
+    }
+    with torch.random.fork_rng(devices=[]):
+        engine_vae = AutoencoderKL(**config)
+    renamed = convert_ldm_vae_checkpoint(weights, config)
+    return _filled(engine_vae, renamed, "VAE", dtype)
+
+
+def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) -> ControlNet:
+    """Return the host's CONTROL_NET as the engine draws with it.
+
+    Args:
+        control_net: a ControlNet for `model`.
+        model: MODEL, whose layout a ControlNet of Stable Diffusion shares.
+        dtype: of the copied weights.
+
+    Raises:
+        ConfigError: it is no such ControlNet.
+    """
+    from diffusers import ControlNetModel
+
+    network = getattr(control_net, "control_model", None)
+    if not isinstance(network, comfy.cldm.cldm.ControlNet):
+        raise ConfigError(
+            f"This CONTROL_NET is a {type(control_net).__name__}. Negatives are drawn with a full "
+            "ControlNet for depth, such as control_v11f1p_sd15_depth; load one."
+        )
+    layout = model.model.model_config.unet_config
+    config = diffusers_unet_config(layout, _norm_groups(network))
+    for key in ("sample_size", "out_channels", "up_block_types"):
+        config.pop(key)
+    weights = {
+        key: value.detach().to("cpu", torch.float32, copy=True)
+        for key, value in network.state_dict().items()
+    }
+    names = {**comfy.utils.unet_to_diffusers(layout), **control_names(config)}
+    renamed = {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
+    with torch.random.fork_rng(devices=[]):
+        engine_network = ControlNetModel(
+            **config,
+            conditioning_channels=weights["input_hint_block.0.weight"].shape[1],
+            conditioning_embedding_out_channels=_HINT_CHANNELS,
+        )
+    return ControlNet.of("from the canvas", _filled(engine_network, renamed, "CONTROL_NET", dtype))
+
+
+def control_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return diffusers name -> host name of what a ControlNet has beside a UNet's encoder."""
+    # One output for the first convolution, for each residual block and between two levels.
+    levels, layers = len(config["block_out_channels"]), config["layers_per_block"]
+    modules = {
+        f"controlnet_down_blocks.{index}": f"zero_convs.{index}.0"
+        for index in range(levels * (layers + 1))
+    }
+    modules["controlnet_mid_block"] = "middle_block_out.0"
+    # In the host activations are counted too, hence every second place.
+    blocks = 2 * (len(_HINT_CHANNELS) - 1)
+    hints = ["conv_in", *(f"blocks.{index}" for index in range(blocks)), "conv_out"]
+    for place, name in enumerate(hints):
+        modules[f"controlnet_cond_embedding.{name}"] = f"input_hint_block.{2 * place}"
+    return {
+        f"{ours}.{kind}": f"{theirs}.{kind}"
+        for ours, theirs in modules.items()
+        for kind in ("weight", "bias")
+    }
+
+
+def _norm_groups(network: nn.Module) -> int:
+    groups = {m.num_groups for m in network.modules() if isinstance(m, nn.GroupNorm)}
+    return max(groups, default=32)
+
+
+def _filled(
+    network: nn.Module, weights: Mapping[str, Tensor], socket: str, dtype: torch.dtype
+) -> nn.Module:
+    """Fill a network, every weight of it, and freeze it."""
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        detail = str(error).strip().splitlines()[1].strip()
+        raise ConfigError(
+            f"This {socket}'s weights do not fit Stable Diffusion's layout ({detail}). {_ACCEPTED}"
+        ) from error
+    return network.to(dtype).requires_grad_(False).eval()
+
+
+class HostCaptionEncoder:
+    """The host's CLIP as the engine asks for it: captions in, prompt embeddings out.
+
+    Brackets and colons of a caption are read as they are, not as weights. A CLIP Set Last Layer and
+    LoRAs on the text encoder count.
+    """
+
+    def __init__(self, clip: Any) -> None:
+        self._clip = clip
+        weights = {key: value.detach().clone() for key, value in clip.get_sd().items()}
+        patches = {
+            f"{key} {index} {place}": tensor
+            for key, entries in clip.patcher.patches.items()
+            for index, entry in enumerate(entries)
+            for place, tensor in enumerate(_tensors_of(entry))
+        }
+        strengths = [
+            [key, [[float(entry[0]), float(entry[2])] for entry in entries]]
+            for key, entries in sorted(clip.patcher.patches.items())
+        ]
+        self.digest = digest_json(
+            [digest_tensors(weights), digest_tensors(patches), strengths, clip.layer_idx]
+        )
+
+    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
+        """Return (captions, 77, channels) embeddings and which captions were cut."""
+        embeds, cut = [], []
+        for index, caption in enumerate(captions):
+            tokens = self._clip.tokenize(caption, disable_weights=True)
+            if any(len(chunks) > 1 for chunks in tokens.values()):
+                cut.append(index)
+            first = {name: chunks[:1] for name, chunks in tokens.items()}
+            with torch.no_grad():
+                encoded = self._clip.encode_from_tokens(first)
+            embeds.append(encoded.detach().float().cpu().clone())
+        return EncodedCaptions(torch.cat(embeds), tuple(cut))
+
+    def to(self, device: torch.device) -> object:
+        """The host moves its own networks; called with the CPU it lets go of the device."""
+        if device.type == "cpu":
+            host.unload_models()
+        return self
+
+
+def _tensors_of(value: Any) -> list[Tensor]:
+    """Every tensor inside a weight patch, in order."""
+    if isinstance(value, Tensor):
+        return [value.detach().clone()]
+    if isinstance(value, (tuple, list)):
+        return [tensor for entry in value for tensor in _tensors_of(entry)]
+    if isinstance(getattr(value, "weights", None), (tuple, list)):
+        return _tensors_of(value.weights)
+    return []

@@ -1,0 +1,72 @@
+"""Generic captions, written by BLIP for pictures that have none."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scoft_training.config import CaptionConfig
+from . import host
+from .running import carry_out
+from .types import ScoftDataset, require_dataset
+from .widgets import config_from_widgets, widgets
+
+__all__ = ["Caption"]
+
+
+class Caption(io.ComfyNode):
+    """The dataset, its generic captions complete."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Return inputs and outputs; their order is for ever."""
+        return io.Schema(
+            node_id="ScoftCaption",
+            display_name="SCoFT Caption",
+            category="SCoFT",
+            description="Lets BLIP write plain captions, which L_M and the negatives need, for "
+            "pictures that have none. They go into the work folder; the dataset stays as it is.",
+            is_output_node=True,
+            inputs=[
+                ScoftDataset.Input("dataset"),
+                io.Boolean.Input(
+                    "every_row",
+                    default=False,
+                    tooltip="Caption pictures that have plain captions, too.",
+                ),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=True,
+                    tooltip="Whether BLIP may be fetched where it is not found.",
+                ),
+                *widgets(CaptionConfig),
+            ],
+            outputs=[ScoftDataset.Output(display_name="dataset")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls, dataset: Any, every_row: bool, allow_download: bool, **values: Any
+    ) -> io.NodeOutput:
+        """Write what is missing."""
+        from ..scoft_training.helper_runs import CaptionRequest, make_captions
+
+        chosen = require_dataset(dataset)
+        device = host.training_device()
+        config = config_from_widgets(CaptionConfig, values)
+        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        with host.training_mode():
+            request = CaptionRequest(
+                dataset=chosen.root,
+                config=config,
+                every_row=every_row,
+                device=str(device),
+                work=chosen.work,
+                allow_download=allow_download,
+                search_folders=host.helper_folders(),
+            )
+            carry_out(make_captions(request, should_stop=host.interrupted), cls.hidden.unique_id)
+        return io.NodeOutput(chosen)

@@ -1,0 +1,63 @@
+"""Datasets: a community's own folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scoft_training.data import count_by_category, read_dataset
+from . import host
+from .types import CanvasDataset, ScoftDataset
+
+__all__ = ["LoadDataset"]
+
+_NOTHING_YET = "(no dataset found)"
+
+
+class LoadDataset(io.ComfyNode):
+    """A folder with train/metadata.jsonl, checked."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Return inputs and outputs."""
+        return io.Schema(
+            node_id="ScoftLoadDataset",
+            display_name="SCoFT Load Dataset",
+            category="SCoFT",
+            description="A picture set in the layout of CCUB: train/metadata.jsonl beside the "
+            "pictures, in a folder of ComfyUI's input folder. It is never written to.",
+            inputs=[
+                io.Combo.Input(
+                    "dataset",
+                    options=host.dataset_names() or [_NOTHING_YET],
+                    tooltip="A folder with train/metadata.jsonl in ComfyUI's input folder, or in a "
+                    "folder listed as scoft_datasets in extra_model_paths.yaml.",
+                ),
+            ],
+            outputs=[
+                ScoftDataset.Output(display_name="dataset"),
+                io.String.Output(display_name="summary"),
+            ],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, dataset: str) -> Any:
+        """Return what changes when the set's rows do."""
+        metadata = host.dataset_folder(dataset) / "train" / "metadata.jsonl"
+        return [str(metadata), metadata.stat().st_mtime_ns, metadata.stat().st_size]
+
+    @classmethod
+    def execute(cls, dataset: str) -> io.NodeOutput:
+        """Read and check the set."""
+        root = host.dataset_folder(dataset)
+        found = read_dataset(root)
+        found.require_usable()
+        lines = [f"{found.name}: {len(found.rows)} pictures"]
+        lines += [
+            f"{category}: {sum(eras.values())}"
+            for category, eras in count_by_category(found.rows).items()
+            if sum(eras.values())
+        ]
+        lines += [problem.message for problem in found.warnings]
+        return io.NodeOutput(CanvasDataset(root, host.work_folder(root)), "\n".join(lines))

@@ -1,0 +1,303 @@
+"""What the pack asks of its host: devices, memory, interrupts, progress, messages and folders.
+
+With `bridge`, `bridge_to_host` and `routes` the only files that import the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import comfy.lora
+import comfy.lora_convert
+import comfy.model_management
+import comfy.sd
+import comfy.utils
+import folder_paths
+import torch
+from PIL import Image
+
+from ..scoft_training.errors import ConfigError, unknown_name
+
+__all__ = [
+    "Progress",
+    "apply_lora",
+    "dataset_folder",
+    "dataset_names",
+    "helper_folders",
+    "interrupted",
+    "is_ours",
+    "load_image",
+    "load_lora",
+    "lora_names",
+    "lora_path",
+    "model_name",
+    "output_folder",
+    "precision",
+    "raise_if_interrupted",
+    "require_lora",
+    "send",
+    "to_image",
+    "training_device",
+    "training_mode",
+    "unload_models",
+    "work_folder",
+]
+
+_DATASETS = "scoft_datasets"
+_METADATA = Path("train") / "metadata.jsonl"
+
+
+def training_device() -> torch.device:
+    """Return the device on which the host computes."""
+    device: torch.device = comfy.model_management.get_torch_device()
+    return device
+
+
+def precision(wanted: str, device: torch.device) -> str:
+    """Return the number format of the frozen networks: the widget's, or for auto the host's choice.
+
+    Args:
+        wanted: a value of the precision widget.
+        device: where is computed.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cpu":
+        return "fp32"
+    if comfy.model_management.should_use_bf16(device):
+        return "bf16"
+    return "fp16" if comfy.model_management.should_use_fp16(device) else "fp32"
+
+
+def model_name(prompt: Any, node_id: Any) -> str:
+    """Return what to call the model that is connected: its loader's file, without a path.
+
+    Args:
+        prompt: the queued graph, as the host hands it to a node.
+        node_id: of the node that asks; its input `model` is followed upwards.
+    """
+    seen = set()
+    while isinstance(prompt, dict) and node_id in prompt and node_id not in seen:
+        seen.add(node_id)
+        inputs = prompt[node_id].get("inputs", {})
+        for key in ("ckpt_name", "unet_name", "model_path"):
+            if isinstance(inputs.get(key), str):
+                return Path(inputs[key].replace("\\", "/")).stem
+        link = inputs.get("model")
+        if not isinstance(link, list):
+            return str(prompt[node_id].get("class_type", "model"))
+        node_id = str(link[0])
+    return "model"
+
+
+def unload_models() -> None:
+    """Send the host's models back to where they wait, and give their memory free."""
+    comfy.model_management.unload_all_models()
+    comfy.model_management.soft_empty_cache()
+
+
+@contextlib.contextmanager
+def training_mode() -> Iterator[None]:
+    """Leave the host's inference mode and clear its device for the length of a block.
+
+    Tensors that the host made before stay inference tensors: copy them inside the block.
+    """
+    with torch.inference_mode(False):
+        unload_models()
+        try:
+            yield
+        finally:
+            gc.collect()
+            unload_models()
+
+
+def interrupted() -> bool:
+    """Whether the user asked the queue to stop; asking does not answer it."""
+    return bool(comfy.model_management.processing_interrupted())
+
+
+def raise_if_interrupted() -> None:
+    """Answer an interrupt the host's way, once everything is saved."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+class Progress:
+    """The node's progress bar.
+
+    The host's own bar raises on an interrupt, which would skip the saving of the state, so it is
+    told nothing once there is one.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._total = 0
+
+    def update(self, done: int, total: int, picture: Image.Image | None = None) -> None:
+        """Show done of total, and a picture beside it."""
+        if interrupted():
+            return
+        if self._bar is None or total != self._total:
+            self._bar, self._total = comfy.utils.ProgressBar(total), total
+        preview = None if picture is None else ("JPEG", picture, None)
+        self._bar.update_absolute(done, total, preview)
+
+
+def send(kind: str, values: dict[str, Any]) -> None:
+    """Send a message to the client that queued this prompt; nobody else's tab hears it."""
+    from server import PromptServer
+
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and server.client_id is not None:
+        server.send_sync(kind, values, server.client_id)
+
+
+def _dataset_roots() -> list[Path]:
+    roots = [Path(folder_paths.get_input_directory())]
+    if _DATASETS in folder_paths.folder_names_and_paths:
+        roots += [Path(path) for path in folder_paths.get_folder_paths(_DATASETS)]
+    return roots
+
+
+def dataset_names() -> list[str]:
+    """Return the datasets that can be chosen: folders with train/metadata.jsonl, one level down."""
+    found = {}
+    for root in _dataset_roots():
+        if root.is_dir():
+            for folder in sorted(root.iterdir()):
+                if (folder / _METADATA).is_file():
+                    found.setdefault(folder.name, folder)
+    return sorted(found)
+
+
+def dataset_folder(name: str) -> Path:
+    """Return the folder of a dataset that `dataset_names` lists.
+
+    Raises:
+        ConfigError: there is none of that name below the folders that may hold datasets.
+    """
+    for root in _dataset_roots():
+        folder = root / name
+        inside = folder.resolve().parent == root.resolve()
+        if name and inside and (folder / _METADATA).is_file():
+            return folder
+    raise ConfigError(
+        f"{unknown_name('dataset', name, dataset_names() or ['(none)'])} A dataset is a folder "
+        "with train/metadata.jsonl in ComfyUI's input folder, or in a folder listed as "
+        f"`{_DATASETS}` in extra_model_paths.yaml."
+    )
+
+
+def work_folder(dataset: Path) -> Path:
+    """Return where all that the pack makes of a dataset goes: output/scoft/<name>-<digest>."""
+    real = dataset.resolve()
+    digest = hashlib.sha256(str(real).encode("utf-8")).hexdigest()[:8]
+    return output_folder() / f"{real.name}-{digest}"
+
+
+def output_folder() -> Path:
+    """Return the pack's folder below the host's output folder."""
+    return Path(folder_paths.get_output_directory()) / "scoft"
+
+
+def lora_path(prefix: str) -> Path:
+    """Return a new file in output/loras, which the host's Load LoRA lists, for a prefix.
+
+    Raises:
+        ConfigError: nothing is left of the prefix once what no file name may hold is taken out.
+    """
+    name = re.sub(r"[^\w.\- ]+", "_", prefix).strip(" ._")
+    if not name:
+        raise ConfigError(f"`name`: {prefix!r} is no file name. Use letters and digits.")
+    folder = Path(folder_paths.get_output_directory()) / "loras"
+    path, number = folder / f"{name}.safetensors", 2
+    while path.exists():
+        path, number = folder / f"{name}_{number}.safetensors", number + 1
+    return path
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a path lies below the pack's output folder."""
+    return output_folder().resolve() in path.resolve().parents
+
+
+def to_image(picture: Image.Image) -> torch.Tensor:
+    """Return a picture as the host's IMAGE: (1, height, width, 3) in [0, 1]."""
+    import numpy as np
+
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+    return torch.from_numpy(pixels)[None]
+
+
+def load_image(path: Path) -> torch.Tensor:
+    """Return a picture file as the host's IMAGE."""
+    with Image.open(path) as picture:
+        return to_image(picture)
+
+
+def lora_names() -> list[str]:
+    """Return the files of the loras folders."""
+    return list(folder_paths.get_filename_list("loras"))
+
+
+def load_lora(name: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of the loras folders."""
+    path = folder_paths.get_full_path_or_raise("loras", name)
+    tensors: dict[str, torch.Tensor] = comfy.utils.load_torch_file(path, safe_load=True)
+    return tensors
+
+
+def require_lora(tensors: Any) -> dict[str, torch.Tensor]:
+    """Return the value of a LORA_MODEL socket if it is one.
+
+    Raises:
+        ConfigError: it is something else; the host lets any JSON through there.
+    """
+    if (
+        not isinstance(tensors, dict)
+        or not tensors
+        or not all(isinstance(value, torch.Tensor) for value in tensors.values())
+    ):
+        raise ConfigError(
+            f"`lora`: got a {type(tensors).__name__}, not a LoRA. Connect SCoFT Train LoRA."
+        )
+    return tensors
+
+
+def apply_lora(
+    model: Any, clip: Any, tensors: Any, strength_model: float, strength_clip: float
+) -> tuple[Any, Any]:
+    """Return clones of MODEL and CLIP (or None) with a LoRA on them.
+
+    Raises:
+        ConfigError: it is no LoRA, or not one layer of it fits; the host would say so in its log
+            only.
+    """
+    require_lora(tensors)
+    patched, patched_clip = comfy.sd.load_lora_for_models(
+        model, clip, tensors, strength_model, strength_clip
+    )
+    grown = len(patched.patches) + (len(patched_clip.patcher.patches) if patched_clip else 0)
+    keys = comfy.lora.model_lora_keys_unet(model.model, {})
+    if clip is not None:
+        keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
+    fitting = comfy.lora.load_lora(comfy.lora_convert.convert_lora(dict(tensors)), keys)
+    if not grown or not fitting:
+        raise ConfigError(
+            "This LoRA fits no layer of the MODEL: it was trained for another kind. Connect the "
+            "model that it was made for."
+        )
+    return patched, patched_clip
+
+
+def helper_folders() -> list[Path]:
+    """Return the parents of the helpers' weights: models/scoft, and what the user's yaml adds."""
+    listed = []
+    if "scoft" in folder_paths.folder_names_and_paths:
+        listed = [Path(path) for path in folder_paths.get_folder_paths("scoft")]
+    return [*listed, Path(folder_paths.models_dir) / "scoft"]

@@ -1,0 +1,95 @@
+"""Negatives: what the unmodified model draws of the same scenes, filtered."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scoft_training.backbones import backbone_names
+from ..scoft_training.config import NegativesConfig
+from . import host
+from .running import carry_out
+from .types import ScoftDataset, require_dataset
+from .widgets import config_from_widgets, widgets
+
+__all__ = ["DrawNegatives"]
+
+
+class DrawNegatives(io.ComfyNode):
+    """The dataset with negatives, and sheets to look at."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Return inputs and outputs; their order is for ever."""
+        return io.Schema(
+            node_id="ScoftDrawNegatives",
+            display_name="SCoFT Draw Negatives",
+            category="SCoFT",
+            description="Lets the unmodified model draw each scene again, held to its depth, and "
+            "drops what is too near to the picture. Queue again to go on where it was stopped.",
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model"),
+                io.Clip.Input("clip"),
+                io.Vae.Input("vae"),
+                io.ControlNet.Input("control_net", tooltip="A depth ControlNet for the model."),
+                ScoftDataset.Input("dataset"),
+                *widgets(NegativesConfig, choices={"filter_backbone": (*backbone_names(), "none")}),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=True,
+                    tooltip="Whether a helper's weights may be fetched where they are not found.",
+                ),
+            ],
+            outputs=[
+                ScoftDataset.Output(display_name="dataset"),
+                io.Image.Output(
+                    display_name="sheets",
+                    is_output_list=True,
+                    tooltip="Pictures, depth and negatives: kept ones in green, dropped in red.",
+                ),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        control_net: Any,
+        dataset: Any,
+        allow_download: bool,
+        **values: Any,
+    ) -> io.NodeOutput:
+        """Draw what is missing, and filter all of it."""
+        from ..scoft_training.helper_runs import NegativesRequest, make_negatives
+        from ..scoft_training.models import resolve_precision
+        from . import bridge
+
+        chosen = require_dataset(dataset)
+        device = host.training_device()
+        config = config_from_widgets(NegativesConfig, values)
+        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        with host.training_mode():
+            dtype = resolve_precision(config.precision, device)
+            name = host.model_name(cls.hidden.prompt, cls.hidden.unique_id)
+            request = NegativesRequest(
+                dataset=chosen.root,
+                base=bridge.base_from_host(model, clip, vae, name=name, dtype=dtype),
+                controlnet=bridge.controlnet_from_host(control_net, model, dtype=dtype),
+                config=config,
+                depth="miniature" if chosen.builtin else None,
+                device=str(device),
+                work=chosen.work,
+                allow_download=allow_download,
+                search_folders=host.helper_folders(),
+            )
+            events = make_negatives(request, should_stop=host.interrupted)
+            folder = Path(carry_out(events, cls.hidden.unique_id).name)
+            sheets = [host.load_image(path) for path in sorted(folder.glob("sheet-*.png"))]
+            return io.NodeOutput(dataclasses.replace(chosen, negatives=folder.name), sheets)

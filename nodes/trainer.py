@@ -1,0 +1,109 @@
+"""Training a LoRA with the four losses."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scoft_training.backbones import backbone_names
+from ..scoft_training.config import MemoryConfig, TrainConfig
+from . import host
+from .running import carry_out
+from .types import ScoftDataset, require_dataset
+from .widgets import config_from_widgets, widgets
+
+__all__ = ["TrainLora"]
+
+
+class TrainLora(io.ComfyNode):
+    """The dataset and a model in, a LoRA out."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Return inputs and outputs; their order is for ever."""
+        return io.Schema(
+            node_id="ScoftTrainLora",
+            display_name="SCoFT Train LoRA",
+            category="SCoFT",
+            description="Trains a LoRA with SCoFT's losses. Queue the same graph again to go on "
+            "with a run that was stopped.",
+            is_output_node=True,
+            inputs=[
+                io.Model.Input("model"),
+                io.Clip.Input("clip"),
+                io.Vae.Input("vae"),
+                ScoftDataset.Input("dataset"),
+                io.LoraModel.Input(
+                    "existing_lora", optional=True, tooltip="A LoRA of the same rank to go on from."
+                ),
+                *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}),
+                *widgets(MemoryConfig),
+                io.Boolean.Input(
+                    "allow_download",
+                    default=True,
+                    tooltip="Whether a helper's weights may be fetched where they are not found.",
+                ),
+            ],
+            outputs=[
+                io.LoraModel.Output(display_name="lora"),
+                io.LossMap.Output(display_name="loss_map"),
+                io.String.Output(display_name="path"),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        clip: Any,
+        vae: Any,
+        dataset: Any,
+        existing_lora: dict[str, Any] | None = None,
+        allow_download: bool = True,
+        **values: Any,
+    ) -> io.NodeOutput:
+        """Train, or go on with the same run."""
+        from safetensors.torch import load_file
+
+        from ..scoft_training.models import resolve_precision
+        from ..scoft_training.run_folder import read_steps
+        from ..scoft_training.runs import RunRequest, run_training
+        from . import bridge
+
+        chosen = require_dataset(dataset)
+        device = host.training_device()
+        config = config_from_widgets(TrainConfig, values)
+        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        with host.training_mode():
+            base = bridge.base_from_host(
+                model,
+                clip,
+                vae,
+                name=host.model_name(cls.hidden.prompt, cls.hidden.unique_id),
+                dtype=resolve_precision(config.precision, device),
+            )
+            request = RunRequest(
+                dataset=chosen.root,
+                base=base,
+                config=config,
+                memory=config_from_widgets(MemoryConfig, values),
+                device=str(device),
+                work=chosen.work,
+                negatives=chosen.negatives,
+                init_lora=None
+                if existing_lora is None
+                else {
+                    key: value.clone() for key, value in host.require_lora(existing_lora).items()
+                },
+                allow_download=allow_download,
+                search_folders=host.helper_folders(),
+            )
+            events = run_training(request, should_stop=host.interrupted)
+            finished = carry_out(events, cls.hidden.unique_id)
+            path = Path(finished.name)
+            losses = [step["total_loss"] for step in read_steps(path.parent)]
+            return io.NodeOutput(load_file(path), {"loss": losses}, str(path))

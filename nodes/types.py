@@ -1,0 +1,47 @@
+"""What flows between the pack's own nodes where the host has no type for it: the dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..scoft_training.errors import ConfigError
+
+__all__ = ["CanvasDataset", "ScoftDataset", "require_dataset"]
+
+ScoftDataset = io.Custom("SCOFT_DATASET")
+
+
+@dataclass(frozen=True)
+class CanvasDataset:
+    """A picture set on its way over the canvas.
+
+    Attributes:
+        root: its folder, which is never written to.
+        work: its work folder, which holds all that the pack makes of it.
+        negatives: the set of drawn negatives to train with; None takes the only one.
+        builtin: whether it is the miniature's own, whose networks then stand in for MiDaS and for
+            the perceptual backbone.
+    """
+
+    root: Path
+    work: Path
+    negatives: str | None = None
+    builtin: bool = False
+
+
+def require_dataset(value: Any) -> CanvasDataset:
+    """Return the value if it came from one of our nodes.
+
+    Raises:
+        ConfigError: it is something else; the host lets any JSON through where a dataset belongs.
+    """
+    if not isinstance(value, CanvasDataset):
+        raise ConfigError(
+            f"`dataset`: got a {type(value).__name__}, not a dataset. Connect SCoFT Load Dataset "
+            "or SCoFT Load Miniature."
+        )
+    return value
