@@ -196,7 +196,7 @@ def page(title: str, lead: str, sections: Sequence[tuple[str, str]]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
 <style>
-body {{ margin: 0 auto; max-width: 68rem; padding: 1.5rem; color: {_INK};
+body {{ margin: 0 auto; max-width: 76rem; padding: 1.5rem; color: {_INK};
   font: 16px/1.55 system-ui, sans-serif; background: #fff; }}
 h1 {{ font-size: 1.9rem; line-height: 1.2; margin: 0 0 .6rem; }}
 h2 {{ font-size: 1.25rem; margin: 2.4rem 0 .6rem; }}
@@ -208,6 +208,9 @@ table {{ border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabul
 th, td {{ padding: .35rem .8rem; border-bottom: 1px solid #e4e6ec; text-align: right; }}
 th:first-child {{ text-align: left; font-weight: 600; }}
 thead th {{ color: {_SOFT}; font-weight: 600; }}
+td, tbody th {{ white-space: nowrap; }}
+.wide table {{ font-size: .88rem; }}
+.wide th, .wide td {{ padding: .3rem .5rem; }}
 code {{ background: #f2f3f6; padding: .1em .35em; border-radius: 4px; }}
 .plots {{ display: flex; flex-wrap: wrap; gap: 1rem 2rem; }}
 </style></head><body>
