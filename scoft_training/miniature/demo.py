@@ -51,7 +51,7 @@ _ROWS: tuple[tuple[str, str, str, int], ...] = (
     (
         "kid_others",
         "distance of the other cultures (KID x 1000)",
-        "should not rise: nothing else harmed",
+        "should not rise: nothing else harmed; around 0 no distance can be told",
         0,
     ),
 )
@@ -203,7 +203,10 @@ class Demo:
         others = ", ".join(name.capitalize() for name in CULTURES if name != WRONGED)
         sections = [
             ("Before and after", picture_tag(sheet, "six prompts before and after training")),
-            ("In numbers", table(["", "before", "after", "what it means"], rows)),
+            (
+                "In numbers",
+                f'<div class="said">{table(["", "before", "after", "what it means"], rows)}</div>',
+            ),
             ("The losses", f'<div class="plots">{plots}</div>'),
             (
                 "Go on",

@@ -209,6 +209,7 @@ th, td {{ padding: .35rem .8rem; border-bottom: 1px solid #e4e6ec; text-align: r
 th:first-child {{ text-align: left; font-weight: 600; }}
 thead th {{ color: {_SOFT}; font-weight: 600; }}
 td, tbody th {{ white-space: nowrap; }}
+.said th:last-child, .said td:last-child {{ text-align: left; white-space: normal; }}
 .wide table {{ font-size: .88rem; }}
 .wide th, .wide td {{ padding: .3rem .5rem; }}
 code {{ background: #f2f3f6; padding: .1em .35em; border-radius: 4px; }}
