@@ -53,6 +53,8 @@ def base_from_host(model: Any, clip: Any, vae: Any, *, name: str, dtype: torch.d
         ConfigError: another family, quantised weights, or patches that a copy cannot carry.
     """
     family = _family(model)
+    # While a model is loaded, the host holds its patches in the weights themselves.
+    host.unload_models()
     unet = _unet(model, dtype)
     schedule = _schedule(model)
     latent_format = model.get_model_object("latent_format")
@@ -296,6 +298,7 @@ def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) ->
             f"This CONTROL_NET is a {type(control_net).__name__}. Negatives are drawn with a full "
             "ControlNet for depth, such as control_v11f1p_sd15_depth; load one."
         )
+    host.unload_models()
     layout = model.model.model_config.unet_config
     config = diffusers_unet_config(layout, _norm_groups(network))
     for key in ("sample_size", "out_channels", "up_block_types"):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..scoft_training.config import CaptionConfig
 from . import host
-from .running import carry_out
+from .running import carry_out, chosen_config
 from .types import ScoftDataset, require_dataset
-from .widgets import config_from_widgets, widgets
+from .widgets import widgets
 
 __all__ = ["Caption"]
 
@@ -55,9 +54,7 @@ class Caption(io.ComfyNode):
         from ..scoft_training.helper_runs import CaptionRequest, make_captions
 
         chosen = require_dataset(dataset)
-        device = host.training_device()
-        config = config_from_widgets(CaptionConfig, values)
-        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        config, device = chosen_config(CaptionConfig, values)
         with host.training_mode():
             request = CaptionRequest(
                 dataset=chosen.root,

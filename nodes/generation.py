@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from comfy_api.latest import io
@@ -10,7 +9,8 @@ from comfy_api.latest import io
 from ..scoft_training.config import GenerateConfig
 from ..scoft_training.errors import ConfigError
 from . import host
-from .widgets import config_from_widgets, widgets
+from .running import chosen_config
+from .widgets import widgets
 
 __all__ = ["Compare"]
 
@@ -78,9 +78,7 @@ class Compare(io.ComfyNode):
         asked = [line.strip() for line in prompts.splitlines() if line.strip()]
         if not asked:
             raise ConfigError("`prompts`: is empty. Write one prompt a line.")
-        device = host.training_device()
-        config = config_from_widgets(GenerateConfig, values)
-        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        config, device = chosen_config(GenerateConfig, values)
         validate(config)
         seeds = range(first_seed, first_seed + num_seeds)
         progress, pictures = host.Progress(), []

@@ -11,9 +11,9 @@ from comfy_api.latest import io
 from ..scoft_training.backbones import backbone_names
 from ..scoft_training.config import NegativesConfig
 from . import host
-from .running import carry_out
+from .running import carry_out, chosen_config
 from .types import ScoftDataset, require_dataset
-from .widgets import config_from_widgets, widgets
+from .widgets import widgets
 
 __all__ = ["DrawNegatives"]
 
@@ -72,9 +72,7 @@ class DrawNegatives(io.ComfyNode):
         from . import bridge
 
         chosen = require_dataset(dataset)
-        device = host.training_device()
-        config = config_from_widgets(NegativesConfig, values)
-        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        config, device = chosen_config(NegativesConfig, values)
         with host.training_mode():
             dtype = resolve_precision(config.precision, device)
             name = host.model_name(cls.hidden.prompt, cls.hidden.unique_id)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
 
+import torch
+
+from ..scoft_training.config import CaptionConfig, GenerateConfig, NegativesConfig, TrainConfig
 from ..scoft_training.errors import ScoftError
 from ..scoft_training.events import (
     Event,
@@ -15,8 +19,21 @@ from ..scoft_training.events import (
     to_json,
 )
 from . import host
+from .widgets import config_from_widgets
 
-__all__ = ["carry_out"]
+__all__ = ["carry_out", "chosen_config"]
+
+_Config = TypeVar("_Config", TrainConfig, NegativesConfig, GenerateConfig, CaptionConfig)
+
+
+def chosen_config(
+    config_class: type[_Config], values: Mapping[str, Any]
+) -> tuple[_Config, torch.device]:
+    """Return the widgets' config, its precision decided for the host's device, and that device."""
+    device = host.training_device()
+    config = config_from_widgets(config_class, values)
+    precision = host.precision(config.precision, device)
+    return dataclasses.replace(config, precision=precision), device
 
 
 def carry_out(events: Iterator[Event], node_id: Any) -> FinishedEvent:

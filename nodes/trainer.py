@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from comfy_api.latest import io
 from ..scoft_training.backbones import backbone_names
 from ..scoft_training.config import MemoryConfig, TrainConfig
 from . import host
-from .running import carry_out
+from .running import carry_out, chosen_config
 from .types import ScoftDataset, require_dataset
 from .widgets import config_from_widgets, widgets
 
@@ -75,9 +74,7 @@ class TrainLora(io.ComfyNode):
         from . import bridge
 
         chosen = require_dataset(dataset)
-        device = host.training_device()
-        config = config_from_widgets(TrainConfig, values)
-        config = dataclasses.replace(config, precision=host.precision(config.precision, device))
+        config, device = chosen_config(TrainConfig, values)
         with host.training_mode():
             base = bridge.base_from_host(
                 model,

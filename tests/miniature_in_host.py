@@ -37,6 +37,7 @@ def write_answers(folder: Path) -> None:
     weights = {part: load_file(next((folder / part).glob("*.safetensors"))) for part in configs}
     factor = configs["vae"]["scaling_factor"]
     model = build_model(configs["unet"], weights["unet"], factor)
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
     vae = build_vae(configs["vae"], weights["vae"])
     clip = build_clip(configs["text_encoder"], weights["text_encoder"], folder / "tokenizer")
     control = build_controlnet(configs["controlnet"], weights["controlnet"])
@@ -71,11 +72,11 @@ def write_answers(folder: Path) -> None:
 
     lora = comfy.utils.load_torch_file(str(folder / "lora.safetensors"), safe_load=True)
     with_lora, _ = comfy.sd.load_lora_for_models(model, None, lora, 1.0, 0.0)
-    answers["picture"] = vae.decode(_sample(with_lora, control, conditionings, asked, settings))
     answers["picture_without_lora"] = vae.decode(
         _sample(model, control, conditionings, asked, settings)
     )
-    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    # Last, so that the host still holds the LoRA in the weights when they are brought back.
+    answers["picture"] = vae.decode(_sample(with_lora, control, conditionings, asked, settings))
     answers |= _brought_back(model, with_lora, clip, vae, control, asked, settings)
     after = model.model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
