@@ -13,7 +13,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -240,6 +242,53 @@ def test_the_quick_start_ends_with_a_lora_that_the_host_loads(host):
     assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
     assert "lora key not loaded" not in host.log
     assert (host.folder / "output" / "drawn_00001_.png").is_file()
+
+
+def test_a_lora_is_applied_by_its_strength_and_compared(host):
+    prompt = graph(host)
+    models = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2]}
+    for name, strength in (("10", 0.0), ("20", 1.0)):
+        prompt[name] = {
+            "class_type": "ScoftApplyLora",
+            "inputs": host.defaults("ScoftApplyLora")
+            | {"model": ["1", 0], "lora": ["3", 0], "strength_model": strength},
+        }
+    compare = {"prompts": "a house in avelun", "resolution": 128, "inference_steps": 3}
+    prompt["30"] = {
+        "class_type": "ScoftCompare",
+        "inputs": host.defaults("ScoftCompare") | models | compare | {"lora": ["3", 0]},
+    }
+    for number, (name, source) in enumerate(
+        {"grid": ["30", 0], "plain": ["30", 1], "taught": ["30", 2]}.items()
+    ):
+        prompt[f"4{number}"] = {
+            "class_type": "SaveImage",
+            "inputs": {"images": source, "filename_prefix": name},
+        }
+    sampler = drawing("")
+    del sampler["1"], sampler["2"]
+    for base in ("10", "20"):
+        renamed = {number: f"{base}{number}" for number in sampler}
+        for number, node in json.loads(json.dumps(sampler)).items():
+            for value in node["inputs"].values():
+                if isinstance(value, list):
+                    value[0] = renamed.get(value[0], value[0])
+            if node["class_type"] == "KSampler":
+                node["inputs"]["model"] = [base, 0]
+            if node["class_type"] == "SaveImage":
+                node["inputs"]["filename_prefix"] = f"strength{base}"
+            prompt[renamed[number]] = node
+    ended = host.wait(host.queue(prompt))
+    assert ended["status"]["status_str"] == "success", json.dumps(ended["status"], indent=1)[-4000:]
+    output = host.folder / "output"
+
+    def pixels(name):
+        with Image.open(output / name) as picture:
+            return np.asarray(picture).astype(int)
+
+    assert len(list(output.glob("plain_*.png"))) == len(list(output.glob("taught_*.png"))) == 4
+    assert np.abs(pixels("plain_00001_.png") - pixels("taught_00001_.png")).max() > 3
+    assert np.abs(pixels("strength10_00001_.png") - pixels("strength20_00001_.png")).max() > 3
 
 
 def test_an_interrupt_saves_and_the_same_graph_goes_on(host):
