@@ -55,9 +55,9 @@ class LoadDataset(io.ComfyNode):
         found.require_usable()
         lines = [f"{found.name}: {len(found.rows)} pictures"]
         lines += [
-            f"{category}: {sum(eras.values())}"
-            for category, eras in count_by_category(found.rows).items()
-            if sum(eras.values())
+            f"{category}: {counts['total']}"
+            for category, counts in count_by_category(found).items()
+            if counts["total"]
         ]
         lines += [problem.message for problem in found.warnings]
         return io.NodeOutput(CanvasDataset(root, host.work_folder(root)), "\n".join(lines))

@@ -138,14 +138,13 @@ class Progress:
         self._bar: Any = None
         self._total = 0
 
-    def update(self, done: int, total: int, picture: Image.Image | None = None) -> None:
-        """Show done of total, and a picture beside it."""
+    def update(self, done: int, total: int) -> None:
+        """Show done of total."""
         if interrupted():
             return
         if self._bar is None or total != self._total:
             self._bar, self._total = comfy.utils.ProgressBar(total), total
-        preview = None if picture is None else ("JPEG", picture, None)
-        self._bar.update_absolute(done, total, preview)
+        self._bar.update_absolute(done, total)
 
 
 def send(kind: str, values: dict[str, Any]) -> None:
@@ -164,15 +163,19 @@ def _dataset_roots() -> list[Path]:
     return roots
 
 
-def dataset_names() -> list[str]:
-    """Return the datasets that can be chosen: folders with train/metadata.jsonl, one level down."""
-    found = {}
+def _datasets() -> dict[str, Path]:
+    """Folders with train/metadata.jsonl, one level below the roots; the first of a name counts."""
+    found: dict[str, Path] = {}
     for root in _dataset_roots():
-        if root.is_dir():
-            for folder in sorted(root.iterdir()):
-                if (folder / _METADATA).is_file():
-                    found.setdefault(folder.name, folder)
-    return sorted(found)
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            if (folder / _METADATA).is_file():
+                found.setdefault(folder.name, folder)
+    return found
+
+
+def dataset_names() -> list[str]:
+    """Return the datasets that can be chosen."""
+    return sorted(_datasets())
 
 
 def dataset_folder(name: str) -> Path:
@@ -181,16 +184,14 @@ def dataset_folder(name: str) -> Path:
     Raises:
         ConfigError: there is none of that name below the folders that may hold datasets.
     """
-    for root in _dataset_roots():
-        folder = root / name
-        inside = folder.resolve().parent == root.resolve()
-        if name and inside and (folder / _METADATA).is_file():
-            return folder
-    raise ConfigError(
-        f"{unknown_name('dataset', name, dataset_names() or ['(none)'])} A dataset is a folder "
-        "with train/metadata.jsonl in ComfyUI's input folder, or in a folder listed as "
-        f"`{_DATASETS}` in extra_model_paths.yaml."
-    )
+    found = _datasets()
+    if name not in found:
+        raise ConfigError(
+            f"{unknown_name('dataset', name, found or ['(none)'])} A dataset is a folder with "
+            "train/metadata.jsonl in ComfyUI's input folder, or in a folder listed as "
+            f"`{_DATASETS}` in extra_model_paths.yaml."
+        )
+    return found[name]
 
 
 def work_folder(dataset: Path) -> Path:
@@ -278,20 +279,18 @@ def apply_lora(
         ConfigError: it is no LoRA, or not one layer of it fits; the host would say so in its log
             only.
     """
-    require_lora(tensors)
-    patched, patched_clip = comfy.sd.load_lora_for_models(
-        model, clip, tensors, strength_model, strength_clip
-    )
-    grown = len(patched.patches) + (len(patched_clip.patcher.patches) if patched_clip else 0)
+    converted = comfy.lora_convert.convert_lora(dict(require_lora(tensors)))
     keys = comfy.lora.model_lora_keys_unet(model.model, {})
     if clip is not None:
         keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)
-    fitting = comfy.lora.load_lora(comfy.lora_convert.convert_lora(dict(tensors)), keys)
-    if not grown or not fitting:
+    if not comfy.lora.load_lora(converted, keys):
         raise ConfigError(
             "This LoRA fits no layer of the MODEL: it was trained for another kind. Connect the "
             "model that it was made for."
         )
+    patched, patched_clip = comfy.sd.load_lora_for_models(
+        model, clip, tensors, strength_model, strength_clip
+    )
     return patched, patched_clip
 
 

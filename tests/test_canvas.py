@@ -15,8 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import save_file
+
+from scoft_training.miniature.export import ExportSizes, export_sets
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -327,12 +331,40 @@ def test_what_is_no_dataset_is_refused_in_a_sentence(host):
     assert "`dataset`: got a dict, not a dataset. Connect SCoFT Load Dataset" in message
 
 
+def test_a_lora_that_fits_nothing_is_refused(host):
+    loras = host.folder / "output" / "loras"
+    loras.mkdir(parents=True, exist_ok=True)
+    other = {
+        f"lora_unet_of_another_kind.{part}.weight": torch.ones(4, 4)
+        for part in ("lora_down", "lora_up")
+    }
+    save_file(other, loras / "other.safetensors")
+    prompt = drawing("other.safetensors")
+    prompt["2"]["class_type"] = "ScoftApplyLora"
+    message = error_of(host.wait(host.queue(prompt)))
+    assert "fits no layer of the MODEL" in message
+
+
 def test_values_out_of_range_get_the_hosts_own_error(host):
     prompt = graph(host)
     prompt["3"]["inputs"] |= {"rank": 0, "gradient_step": "middle"}
     answer = host.post("/prompt", {"prompt": prompt})
     kinds = {error["type"] for error in answer["node_errors"]["3"]["errors"]}
     assert kinds == {"value_smaller_than_min", "value_not_in_list"}
+
+
+def test_a_dataset_of_the_input_folder_is_read_and_summed_up(host):
+    sizes = ExportSizes(train=6, test=6, others=0, crawl=0)
+    made = export_sets(host.folder / "made", sizes=sizes)["community"]
+    (host.folder / "input").mkdir(exist_ok=True)
+    # Linked, as people do who keep their pictures elsewhere.
+    (host.folder / "input" / "linked").symlink_to(made)
+    prompt = {"1": {"class_type": "ScoftLoadDataset", "inputs": {"dataset": "linked"}}}
+    prompt["2"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}
+    ended = host.wait(host.queue(prompt))
+    (summary,) = ended["outputs"]["2"]["text"]
+    assert summary.splitlines()[0].endswith(": 6 pictures")
+    assert "architecture: 1" in summary
 
 
 def test_a_dataset_outside_is_no_choice(host):
