@@ -32,7 +32,7 @@ from ..scoft_training.models import (
 )
 from . import host
 
-__all__ = ["HostCaptionEncoder", "base_from_host", "controlnet_from_host", "diffusers_unet_config"]
+__all__ = ["base_from_host", "control_names", "controlnet_from_host"]
 
 _ACCEPTED = "Training on the canvas takes Stable Diffusion 1.x models."
 _HINT_CHANNELS = (16, 32, 96, 256)

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..scoft_training.config import GenerateConfig
 from ..scoft_training.errors import ConfigError
 from . import host
-from .running import chosen_config
+from .running import chosen_config, connected_base
 from .widgets import widgets
 
 __all__ = ["Compare"]
@@ -73,7 +73,6 @@ class Compare(io.ComfyNode):
         from ..scoft_training.generation import contact_sheet, generate
         from ..scoft_training.lora_files import lora_from_state_dict
         from ..scoft_training.models import resolve_precision
-        from . import bridge
 
         asked = [line.strip() for line in prompts.splitlines() if line.strip()]
         if not asked:
@@ -84,15 +83,13 @@ class Compare(io.ComfyNode):
         progress, pictures = host.Progress(), []
         with host.training_mode():
             dtype = resolve_precision(config.precision, device)
-            name = host.model_name(cls.hidden.prompt, cls.hidden.unique_id)
-            base = bridge.base_from_host(model, clip, vae, name=name, dtype=dtype)
-            copied = {key: value.clone() for key, value in host.require_lora(lora).items()}
+            base = connected_base(cls.hidden, model, clip, vae, dtype=dtype)
             for picture in generate(
                 base,
                 asked,
                 seeds,
                 config,
-                lora=lora_from_state_dict(copied, base.unet, where="`lora`"),
+                lora=lora_from_state_dict(host.lora_tensors(lora), base.unet, where="`lora`"),
                 device=device,
                 dtype=dtype,
                 check_stop=host.raise_if_interrupted,

@@ -36,11 +36,11 @@ __all__ = [
     "load_lora",
     "lora_names",
     "lora_path",
+    "lora_tensors",
     "model_name",
     "output_folder",
     "precision",
     "raise_if_interrupted",
-    "require_lora",
     "send",
     "to_image",
     "training_device",
@@ -253,8 +253,8 @@ def load_lora(name: str) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def require_lora(tensors: Any) -> dict[str, torch.Tensor]:
-    """Return the value of a LORA_MODEL socket if it is one.
+def lora_tensors(tensors: Any) -> dict[str, torch.Tensor]:
+    """Return a copy of what came through a LORA_MODEL socket.
 
     Raises:
         ConfigError: it is something else; the host lets any JSON through there.
@@ -267,7 +267,7 @@ def require_lora(tensors: Any) -> dict[str, torch.Tensor]:
         raise ConfigError(
             f"`lora`: got a {type(tensors).__name__}, not a LoRA. Connect SCoFT Train LoRA."
         )
-    return tensors
+    return {name: value.clone() for name, value in tensors.items()}
 
 
 def apply_lora(
@@ -279,7 +279,7 @@ def apply_lora(
         ConfigError: it is no LoRA, or not one layer of it fits; the host would say so in its log
             only.
     """
-    converted = comfy.lora_convert.convert_lora(dict(require_lora(tensors)))
+    converted = comfy.lora_convert.convert_lora(lora_tensors(tensors))
     keys = comfy.lora.model_lora_keys_unet(model.model, {})
     if clip is not None:
         keys = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, keys)

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..scoft_training.backbones import backbone_names
 from ..scoft_training.config import NegativesConfig
 from . import host
-from .running import carry_out, chosen_config
+from .running import carry_out, chosen_config, connected_base
 from .types import ScoftDataset, require_dataset
 from .widgets import widgets
 
@@ -75,10 +75,9 @@ class DrawNegatives(io.ComfyNode):
         config, device = chosen_config(NegativesConfig, values)
         with host.training_mode():
             dtype = resolve_precision(config.precision, device)
-            name = host.model_name(cls.hidden.prompt, cls.hidden.unique_id)
             request = NegativesRequest(
                 dataset=chosen.root,
-                base=bridge.base_from_host(model, clip, vae, name=name, dtype=dtype),
+                base=connected_base(cls.hidden, model, clip, vae, dtype=dtype),
                 controlnet=bridge.controlnet_from_host(control_net, model, dtype=dtype),
                 config=config,
                 depth="miniature" if chosen.builtin else None,

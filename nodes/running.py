@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -16,12 +17,16 @@ from ..scoft_training.events import (
     PhaseEvent,
     StepEvent,
     StoppedEvent,
+    WarningEvent,
     to_json,
 )
+from ..scoft_training.models import BaseModel
 from . import host
 from .widgets import config_from_widgets
 
-__all__ = ["carry_out", "chosen_config"]
+__all__ = ["carry_out", "chosen_config", "connected_base", "warn"]
+
+logger = logging.getLogger(__name__)
 
 _Config = TypeVar("_Config", TrainConfig, NegativesConfig, GenerateConfig, CaptionConfig)
 
@@ -34,6 +39,30 @@ def chosen_config(
     config = config_from_widgets(config_class, values)
     precision = host.precision(config.precision, device)
     return dataclasses.replace(config, precision=precision), device
+
+
+def connected_base(
+    hidden: Any, model: Any, clip: Any, vae: Any, *, dtype: torch.dtype
+) -> BaseModel:
+    """Return the connected model as the engine's, named after the file of its loader.
+
+    Args:
+        hidden: the node's, with `prompt` and `unique_id`.
+        model: MODEL.
+        clip: CLIP.
+        vae: VAE.
+        dtype: of the copied weights.
+    """
+    from . import bridge
+
+    name = host.model_name(hidden.prompt, hidden.unique_id)
+    return bridge.base_from_host(model, clip, vae, name=name, dtype=dtype)
+
+
+def warn(node_id: Any, message: str) -> None:
+    """Tell the client that queued, and the host's log, which is all that a headless user reads."""
+    logger.warning("SCoFT: %s", message)
+    host.send("scoft.event", {"node": str(node_id), **to_json(WarningEvent(message))})
 
 
 def carry_out(events: Iterator[Event], node_id: Any) -> FinishedEvent:
@@ -49,6 +78,9 @@ def carry_out(events: Iterator[Event], node_id: Any) -> FinishedEvent:
     last: Event | None = None
     for event in events:
         last = event
+        if isinstance(event, WarningEvent):
+            warn(node_id, event.message)
+            continue
         host.send("scoft.event", {"node": str(node_id), **to_json(event)})
         if isinstance(event, PhaseEvent):
             progress.update(event.done, event.total)

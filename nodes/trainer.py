@@ -8,9 +8,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..scoft_training.backbones import backbone_names
-from ..scoft_training.config import MemoryConfig, TrainConfig
+from ..scoft_training.config import MemoryConfig, TrainConfig, preset_differences
 from . import host
-from .running import carry_out, chosen_config
+from .running import carry_out, chosen_config, connected_base, warn
 from .types import ScoftDataset, require_dataset
 from .widgets import config_from_widgets, widgets
 
@@ -71,31 +71,27 @@ class TrainLora(io.ComfyNode):
         from ..scoft_training.models import resolve_precision
         from ..scoft_training.run_folder import read_steps
         from ..scoft_training.runs import RunRequest, run_training
-        from . import bridge
 
         chosen = require_dataset(dataset)
         config, device = chosen_config(TrainConfig, values)
-        with host.training_mode():
-            base = bridge.base_from_host(
-                model,
-                clip,
-                vae,
-                name=host.model_name(cls.hidden.prompt, cls.hidden.unique_id),
-                dtype=resolve_precision(config.precision, device),
+        if differences := preset_differences(config):
+            warn(
+                cls.hidden.unique_id,
+                f"The preset {config.preset!r} is named, but the widgets say otherwise: "
+                f"{'; '.join(differences)}. The widgets count, and the run is recorded as custom. "
+                "Set them to the preset's values, or `preset` to custom.",
             )
+        with host.training_mode():
+            dtype = resolve_precision(config.precision, device)
             request = RunRequest(
                 dataset=chosen.root,
-                base=base,
+                base=connected_base(cls.hidden, model, clip, vae, dtype=dtype),
                 config=config,
                 memory=config_from_widgets(MemoryConfig, values),
                 device=str(device),
                 work=chosen.work,
                 negatives=chosen.negatives,
-                init_lora=None
-                if existing_lora is None
-                else {
-                    key: value.clone() for key, value in host.require_lora(existing_lora).items()
-                },
+                init_lora=None if existing_lora is None else host.lora_tensors(existing_lora),
                 allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )

@@ -23,8 +23,7 @@ class CanvasDataset:
         root: its folder, which is never written to.
         work: its work folder, which holds all that the pack makes of it.
         negatives: the set of drawn negatives to train with; None takes the only one.
-        builtin: whether it is the miniature's own, whose networks then stand in for MiDaS and for
-            the perceptual backbone.
+        builtin: whether it is the miniature's own, whose depth network then stands in for MiDaS.
     """
 
     root: Path

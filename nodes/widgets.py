@@ -7,7 +7,7 @@ adds a control that randomizes it to everything named `seed`, and a run is known
 from __future__ import annotations
 
 import inspect
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from comfy_api.latest import io
@@ -26,22 +26,17 @@ _NONE = -1.0
 
 
 def widgets(
-    config_class: type[Any],
-    *,
-    only: Container[str] | None = None,
-    choices: Mapping[str, tuple[str, ...]] | None = None,
+    config_class: type[Any], *, choices: Mapping[str, tuple[str, ...]] | None = None
 ) -> list[Any]:
-    """Return a widget for each option of a dataclass, or for those named, in its order.
+    """Return a widget for each option of a dataclass, in its order.
 
     Args:
         config_class: one of `config`'s.
-        only: names of the options to show.
         choices: of options whose values only a registry knows, by name.
     """
     return [
         _widget(option, (choices or {}).get(option.name, option.choices))
         for option in options(config_class)
-        if only is None or option.name in only
     ]
 
 
@@ -64,7 +59,7 @@ def _shown_name(option: Option) -> str:
 def _widget(option: Option, choices: tuple[str, ...]) -> Any:
     shared: dict[str, Any] = {"tooltip": option.help, "default": option.default}
     if option.advanced:
-        shared |= _advanced(io.Int.Input)
+        shared |= _advanced()
     if option.optional:
         shared["tooltip"] += " -1 stands for none."
         shared["default"] = _NONE if option.default is None else option.default
@@ -87,9 +82,9 @@ def _step(option: Option) -> float:
     return 1e-6 if option.name == "learning_rate" else 0.001
 
 
-def _advanced(widget: Any) -> dict[str, Any]:
+def _advanced() -> dict[str, Any]:
     """Ask for the fold of rare widgets in the way that this host understands, if it has one."""
-    known = inspect.signature(widget.__init__).parameters
+    known = inspect.signature(io.Int.Input.__init__).parameters
     if "advanced" in known:
         return {"advanced": True}
     return {"extra_dict": {"advanced": True}} if "extra_dict" in known else {}

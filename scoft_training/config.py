@@ -25,6 +25,7 @@ __all__ = [
     "TrainConfig",
     "named_after_values",
     "options",
+    "preset_differences",
     "preset_values",
     "validate",
 ]
@@ -551,9 +552,20 @@ def preset_values(preset: str) -> dict[str, Any]:
 
 def named_after_values(config: TrainConfig) -> TrainConfig:
     """Return the config with `preset` custom where its values are not those of the named preset."""
-    wanted = preset_values(config.preset)
-    same = all(getattr(config, name) == value for name, value in wanted.items())
-    return config if same else dataclasses.replace(config, preset="custom")
+    return dataclasses.replace(config, preset="custom") if preset_differences(config) else config
+
+
+def preset_differences(config: TrainConfig) -> list[str]:
+    """Return where the config's values are not those of the preset it names, as short clauses.
+
+    Raises:
+        ConfigError: there is no preset of that name.
+    """
+    return [
+        f"`{name}` is {getattr(config, name)} where the preset has {value}"
+        for name, value in preset_values(config.preset).items()
+        if getattr(config, name) != value
+    ]
 
 
 def validate(

@@ -16,10 +16,12 @@ from typing import Any
 import comfy.sample
 import comfy.sd
 import comfy.utils
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from scoft_pack.nodes.bridge import base_from_host, controlnet_from_host
 from scoft_pack.nodes.bridge_to_host import build_clip, build_controlnet, build_model, build_vae
+from scoft_pack.scoft_training.errors import ConfigError
 from torch import Tensor
 
 Weights = Mapping[str, Tensor]
@@ -86,6 +88,30 @@ def write_answers(folder: Path) -> None:
     )
 
 
+def _expect_refusals(model: Any, clip: Any, vae: Any) -> None:
+    """What cannot be trained is refused by name, each for its own reason."""
+
+    def refused(other: Any, sentence: str) -> None:
+        with pytest.raises(ConfigError, match=sentence):
+            base_from_host(other, clip, vae, name="x", dtype=torch.float32)
+
+    layout = model.model.model_config.unet_config
+    for change, sentence in (
+        ({"in_channels": 9}, "takes 9 channels, as inpainting"),
+        ({"adm_in_channels": 2816, "context_dim": 2048}, "of the kind SDXL"),
+        ({"use_temporal_attention": True}, "draws videos"),
+        ({"num_res_blocks": [1, 2, 1]}, "built unevenly"),
+    ):
+        kept = dict(layout)
+        layout.update(change)
+        refused(model, sentence)
+        layout.clear()
+        layout.update(kept)
+    patched = model.clone()
+    patched.set_model_attn1_patch(lambda q, k, v, extra: (q, k, v))
+    refused(patched, "carries changes of its attention")
+
+
 def _brought_back(
     model: Any,
     with_lora: Any,
@@ -101,6 +127,7 @@ def _brought_back(
         base = base_from_host(model, clip, vae, name="canvas", dtype=torch.float32)
         patched = base_from_host(with_lora, clip, vae, name="canvas", dtype=torch.float32)
         assert base.digest != patched.digest
+        _expect_refusals(model, clip, vae)
         asks = asked["latents"], asked["timesteps"], asked["context"]
         told = controlnet_from_host(control, model, dtype=torch.float32).network(
             *asks, asked["hint"]

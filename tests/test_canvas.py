@@ -236,6 +236,7 @@ def test_no_seed_widget_is_one_that_the_front_end_randomizes(host):
 def test_the_quick_start_ends_with_a_lora_that_the_host_loads(host):
     ended = host.wait(host.queue(graph(host)))
     assert ended["status"]["status_str"] == "success", json.dumps(ended["status"], indent=1)[-4000:]
+    assert "is named, but the widgets say otherwise" not in host.log
     saved = host.folder / "output" / "loras" / "quick.safetensors"
     with safe_open(saved, framework="pt") as file:
         assert file.metadata()["scoft.culture"].startswith("Avelun")
@@ -343,6 +344,14 @@ def test_a_lora_that_fits_nothing_is_refused(host):
     prompt["2"]["class_type"] = "ScoftApplyLora"
     message = error_of(host.wait(host.queue(prompt)))
     assert "fits no layer of the MODEL" in message
+
+
+def test_a_preset_that_the_widgets_contradict_is_told(host):
+    prompt = graph(host, steps=1)
+    prompt["3"]["inputs"]["memorization_weight"] = 0.0
+    host.wait(host.queue(prompt))
+    clause = "`memorization_weight` is 0.0 where the preset has 0.3"
+    assert host.log.count(clause) == 1
 
 
 def test_values_out_of_range_get_the_hosts_own_error(host):

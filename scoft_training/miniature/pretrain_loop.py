@@ -150,15 +150,12 @@ def run_loop(
             step += 1
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + value / _LOG_EVERY
-            if step % _LOG_EVERY == 0:
-                seconds = round(time.process_time() - began, 1)
-                line = {"step": step, **{k: round(v, 5) for k, v in sums.items()}, "cpu_s": seconds}
-                with log_path.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(line) + "\n")
+            # Saved only where a line of the log ends, so that a resumed log misses nothing.
+            at_line = step % _LOG_EVERY == 0
+            if at_line:
+                line = _write_line(log_path, step, sums, time.process_time() - began)
                 on_step(step, settings.steps, line)
                 sums = {}
-            # Only where a line of the log ends, so that a resumed log misses nothing.
-            at_line = step % _LOG_EVERY == 0
             due = at_line and time.monotonic() - saved > settings.save_every
             if due or step == settings.steps:
                 save()
@@ -166,6 +163,16 @@ def run_loop(
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)
+
+
+def _write_line(
+    log_path: Path, step: int, means: dict[str, float], seconds: float
+) -> dict[str, float]:
+    rounded = {name: round(value, 5) for name, value in means.items()}
+    line = {"step": step, **rounded, "cpu_s": round(seconds, 1)}
+    with log_path.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    return line
 
 
 @contextmanager
