@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     for add in (
         _add_dataset,
         _add_caption,
+        _add_depth,
         _add_negatives,
         _add_train,
         _add_generate,
@@ -94,6 +95,21 @@ def _add_caption(commands: _Commands) -> None:
     )
     add_flags(caption.add_argument_group("captions"), CaptionConfig)
     caption.set_defaults(run=_caption)
+
+
+def _add_depth(commands: _Commands) -> None:
+    depth = commands.add_parser(
+        "depth", help="estimate the pictures' depth to look at; `negatives` does so by itself"
+    )
+    depth.add_argument("dataset", type=Path, help="root folder of the picture set")
+    depth.add_argument("--depth-weights", type=Path, help="MiDaS' file")
+    _add_work(depth)
+    add_flags(
+        depth.add_argument_group("as for negatives"),
+        NegativesConfig,
+        only=("resolution", "crop", "seed"),
+    )
+    depth.set_defaults(run=_depth)
 
 
 def _add_negatives(commands: _Commands) -> None:
@@ -234,6 +250,22 @@ def _caption(arguments: argparse.Namespace) -> int:
         allow_download=arguments.allow_download,
     )
     return show_events(lambda stop: make_captions(request, should_stop=stop), arguments.json_events)
+
+
+def _depth(arguments: argparse.Namespace) -> int:
+    from .helper_runs import DepthRequest, make_depth
+    from .miniature.loading import register as register_miniature
+
+    register_miniature()
+    request = DepthRequest(
+        dataset=arguments.dataset,
+        config=config_from_flags(NegativesConfig, arguments),
+        depth=arguments.depth_weights,
+        device=arguments.device,
+        work=arguments.work,
+        allow_download=arguments.allow_download,
+    )
+    return show_events(lambda stop: make_depth(request, should_stop=stop), arguments.json_events)
 
 
 def _negatives(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""What is made before training: generic captions, and negatives drawn and filtered.
+"""What is made before training: generic captions, depth, and negatives drawn and filtered.
 
-Both read the dataset as its work folder completes it, write into the work folder only, and go on
+All read the dataset as its work folder completes it, write into the work folder only, and go on
 where they were stopped.
 """
 
@@ -21,6 +21,9 @@ from .config import CaptionConfig, NegativesConfig, validate
 from .control_models import ControlNet, load_controlnet, load_depth
 from .data import Dataset, read_dataset
 from .data_checks import place
+from .data_rows import DatasetRow
+from .depth import DepthEstimator
+from .depth_maps import GivenDepth, SquareCrop, cropped_picture, depth_path, estimate_depths
 from .errors import ConfigError, DatasetError
 from .events import Event, FinishedEvent, PhaseEvent, StoppedEvent, StopRequested, stop_check
 from .models import BaseModel, load_base, resolve_device, resolve_precision
@@ -30,7 +33,14 @@ from .negatives import draw_negatives, with_suffix
 from .trainer import make_accelerator
 from .work_folder import default_work_folder, overlaid
 
-__all__ = ["CaptionRequest", "NegativesRequest", "make_captions", "make_negatives"]
+__all__ = [
+    "CaptionRequest",
+    "DepthRequest",
+    "NegativesRequest",
+    "make_captions",
+    "make_depth",
+    "make_negatives",
+]
 
 _STOPPED = "Stopped; what is finished stays. The same command goes on from there."
 
@@ -63,6 +73,30 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True)
+class DepthRequest:
+    """Depth of a dataset's pictures, which negatives are drawn through.
+
+    Attributes:
+        dataset: root folder of the picture set; never written to.
+        config: of the negatives that it is for; its crop counts.
+        depth: MiDaS' file or folder, or a registered name; None looks for it, and is not needed
+            where every row brings its depth.
+        device: a name that `resolve_device` understands.
+        work: the work folder; None puts it under ./scoft-work.
+        allow_download: whether missing weights may be fetched.
+        search_folders: parents of helpers' folders, say the host's models/scoft.
+    """
+
+    dataset: Path
+    config: NegativesConfig = field(default_factory=NegativesConfig)
+    depth: str | Path | None = None
+    device: str = "auto"
+    work: Path | None = None
+    allow_download: bool = True
+    search_folders: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
 class NegativesRequest:
     """Negatives for a dataset's pictures, drawn by the unmodified model and filtered.
 
@@ -74,6 +108,8 @@ class NegativesRequest:
         config: the options.
         depth: MiDaS' file or folder, or a registered name; None looks for it, and is not needed
             where every row brings its depth.
+        depth_pictures: (rows, 1, resolution, resolution) in [0, 1], nearer is brighter, of the cut
+            pictures in the order of the rows, in place of `depth`; no row may bring its own then.
         filter_weights: file or folder of the filter's backbone; None looks for it.
         only_filter: a set that was drawn: filter it anew and draw nothing.
         device: a name that `resolve_device` understands.
@@ -87,6 +123,7 @@ class NegativesRequest:
     controlnet: ControlNet | str | Path | None = None
     config: NegativesConfig = field(default_factory=NegativesConfig)
     depth: str | Path | None = None
+    depth_pictures: torch.Tensor | None = None
     filter_weights: Path | None = None
     only_filter: str | None = None
     device: str = "auto"
@@ -133,6 +170,31 @@ def make_captions(
             yield StoppedEvent(0, _STOPPED)
             return
     yield FinishedEvent(len(rows), str(work / "rows.jsonl"), already_done=not rows)
+
+
+def make_depth(
+    request: DepthRequest, *, should_stop: Callable[[], bool] = lambda: False
+) -> Generator[Event, None, list[tuple[DatasetRow, Path]]]:
+    """Estimate what depth is missing, yielding events; returns each row and its depth picture.
+
+    Raises:
+        ScoftError: of any kind; what was finished before stays.
+    """
+    validate(request.config)
+    device = resolve_device(request.device)
+    dataset, work = _dataset(request.dataset, request.work)
+    crop = SquareCrop.of(request.config)
+    depth = _depth_estimator(request, dataset)
+    try:
+        yield from estimate_depths(
+            dataset.rows, crop, depth, work=work, device=device, check_stop=stop_check(should_stop)
+        )
+    except StopRequested:
+        yield StoppedEvent(0, _STOPPED)
+        return []
+    yield FinishedEvent(len(dataset.rows), str(work / "depth"))
+    digest = None if depth is None else depth.digest
+    return [(row, depth_path(row, work, crop, digest)) for row in dataset.rows]
 
 
 def make_negatives(
@@ -212,11 +274,10 @@ def _draw(
     device = resolve_device(request.device)
     dtype = resolve_precision(config.precision, device)
     allow_download = request.allow_download
-    depth = None
-    if request.depth is not None or any(row.depth_path is None for row in dataset.rows):
-        depth = load_depth(
-            request.depth, allow_download=allow_download, search_folders=request.search_folders
-        )
+    if request.depth_pictures is None:
+        depth = _depth_estimator(request, dataset)
+    else:
+        depth = _given_depth(request.depth_pictures, dataset, SquareCrop.of(config))
     yield PhaseEvent("load models", 0, 1)
     base = request.base
     if not isinstance(base, BaseModel):
@@ -240,6 +301,28 @@ def _draw(
     )
     accelerator.wait_for_everyone()
     return chosen.digest
+
+
+def _depth_estimator(
+    request: DepthRequest | NegativesRequest, dataset: Dataset
+) -> DepthEstimator | None:
+    """Load what estimates depth; None where every row brings its own and nothing is named."""
+    if request.depth is None and all(row.depth_path for row in dataset.rows):
+        return None
+    return load_depth(
+        request.depth,
+        allow_download=request.allow_download,
+        search_folders=request.search_folders,
+    )
+
+
+def _given_depth(pictures: torch.Tensor, dataset: Dataset, crop: SquareCrop) -> GivenDepth:
+    if own := [row for row in dataset.rows if row.depth_path is not None]:
+        raise ConfigError(
+            f"`depth`: pictures are connected, but row {own[0].number} brings its own in the "
+            "column `depth`. Take one of the two away."
+        )
+    return GivenDepth([cropped_picture(row, crop) for row in dataset.rows], pictures)
 
 
 def _clip_tokens() -> Callable[[str], int]:

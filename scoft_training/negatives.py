@@ -21,13 +21,13 @@ from torch import Tensor
 
 from .config import NegativesConfig, validate
 from .control_models import ControlNet, require_fitting
-from .data import load_row_pictures
 from .data_checks import place
 from .data_rows import DatasetCard, DatasetRow
-from .depth import DepthEstimator, load_depth_picture, save_depth_picture
+from .depth import DepthEstimator, load_depth_picture
+from .depth_maps import SquareCrop, depth_path, estimate_depths, require_depth
 from .errors import ConfigError, DatasetError, NotEnoughMemoryError
 from .events import Event, PhaseEvent, WarningEvent
-from .files import digest_json, file_sha256, remove_leftovers, write_aside
+from .files import remove_leftovers, write_aside
 from .generation import draw_picture, starting_noise, to_picture
 from .models import BaseModel, on_device
 from .negative_sets import (
@@ -75,7 +75,7 @@ def negative_set_of(
         "suffix": config.suffix.strip(),
         "seed": config.seed,
         "crop": config.crop,
-        "crop_seed": config.seed if config.crop == "random" else None,
+        "crop_seed": SquareCrop.of(config).crop_seed,
         "resolution": config.resolution,
         "inference_steps": config.inference_steps,
         "guidance_scale": float(config.guidance_scale),
@@ -172,6 +172,7 @@ class _Drawing:
     ) -> None:
         self.chosen = negative_set_of(config, base, controlnet, depth, dtype=dtype)
         self._config = config
+        self._crop = SquareCrop.of(config)
         self._base = base
         self._controlnet = controlnet
         self._depth = depth
@@ -184,27 +185,14 @@ class _Drawing:
         return row_folder(row, self._work, self.chosen)
 
     def all_depths(self, rows: Sequence[DatasetRow]) -> Generator[Event, None, None]:
-        places = {self._depth_path(row): row for row in rows}
-        missing = {path: row for path, row in places.items() if not path.is_file()}
-        done, total = len(places) - len(missing), len(places)
-        yield PhaseEvent("depth", done, total)
-        estimated = any(row.depth_path is None for row in missing.values())
-        with _visiting(self._device, self._depth if estimated else None):
-            for path, row in missing.items():
-                self._check_stop()
-                pictures = load_row_pictures(
-                    _without_negatives(row),
-                    resolution=self._config.resolution,
-                    crop_mode=self._config.crop,
-                    seed=self._config.seed,
-                )
-                depth = pictures.depth
-                if depth is None and self._depth is not None:
-                    depth = self._depth.estimate(pictures.image)
-                if depth is not None:
-                    save_depth_picture(path, depth)
-                done += 1
-                yield PhaseEvent("depth", done, total)
+        yield from estimate_depths(
+            rows,
+            self._crop,
+            self._depth,
+            work=self._work,
+            device=self._device,
+            check_stop=self._check_stop,
+        )
 
     def all_pictures(self, rows: Sequence[DatasetRow]) -> Generator[Event, None, None]:
         """Draw row by row. The record is written first, so that no picture is without one."""
@@ -243,11 +231,7 @@ class _Drawing:
                     yield PhaseEvent("negatives", done, total)
 
     def _depth_path(self, row: DatasetRow) -> Path:
-        brought = None if row.depth_path is None else file_sha256(row.depth_path)
-        crop = {key: self.chosen.settings[key] for key in ("crop", "crop_seed", "resolution")}
-        source = {"brought": brought} if brought else {"depth": self.chosen.settings["depth"]}
-        folder = digest_json({**crop, **source})[:16]
-        return self._work / "depth" / folder / f"{row.sha256}.png"
+        return depth_path(row, self._work, self._crop, self.chosen.settings["depth"])
 
     def _prompts(self, row: DatasetRow) -> list[str]:
         return [f"{caption} {self._config.suffix}" for caption in row.generic_captions]
@@ -349,15 +333,7 @@ def _require_drawable(rows: Sequence[DatasetRow], depth: DepthEstimator | None) 
                 f"{place(row.number)} `blip_text` is missing, but negatives are drawn for a "
                 "generic caption. Write one, or leave the row out."
             )
-        if row.depth_path is None and depth is None:
-            raise ConfigError(
-                f"Row {row.number} brings no depth picture and no depth network is loaded. Load "
-                "one, or bring depth for every row."
-            )
-
-
-def _without_negatives(row: DatasetRow) -> DatasetRow:
-    return dataclasses.replace(row, negative_paths=(), negative_sha256s=(), drawn_negatives=0)
+    require_depth(rows, depth)
 
 
 def _save_png(path: Path, image: Tensor) -> None:
