@@ -1,8 +1,9 @@
 """The host's MODEL, CLIP, VAE and CONTROL_NET as the engine's objects: copies, no shared tensors.
 
 The host builds its networks from Stable Diffusion's first published layout, the engine from
-diffusers'. Weights are renamed and copied; what the copy computes is compared in
-`tests/test_miniature_host.py`. The other direction is in `bridge_to_host`.
+diffusers'. Weights are renamed and copied; what the copies compute is compared in
+`tests/test_bridge.py` and `tests/test_miniature_host.py`. The other direction is in
+`bridge_to_host`.
 
 Everything here runs outside of inference mode (`host.training_mode`): the host's tensors are
 inference tensors, and a parameter that is one cannot be trained through.
@@ -35,6 +36,8 @@ from . import host
 __all__ = ["base_from_host", "control_names", "controlnet_from_host"]
 
 _ACCEPTED = "Training on the canvas takes Stable Diffusion 1.x models."
+_KINDS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
+"""By the channels of the prompt embeddings that a network reads."""
 _HINT_CHANNELS = (16, 32, 96, 256)
 """Of the ControlNet's hint network: the host has them in its code, as diffusers' default."""
 
@@ -50,9 +53,10 @@ def base_from_host(model: Any, clip: Any, vae: Any, *, name: str, dtype: torch.d
         dtype: of the copied weights.
 
     Raises:
-        ConfigError: another family, quantised weights, or patches that a copy cannot carry.
+        ConfigError: another family, quantised weights, or changes that a copy cannot carry.
     """
     family = _family(model)
+    _require_plain_network(model)
     # While a model is loaded, the host holds its patches in the weights themselves.
     host.unload_models()
     unet = _unet(model, dtype)
@@ -65,6 +69,13 @@ def base_from_host(model: Any, clip: Any, vae: Any, *, name: str, dtype: torch.d
             f"{engine_vae.config.latent_channels}. Connect the VAE that belongs to the model."
         )
     captions = HostCaptionEncoder(clip)
+    widths = captions.encode([""]).prompt_embeds.shape[-1], unet.config.cross_attention_dim
+    captions.to(torch.device("cpu"))
+    if widths[0] != widths[1]:
+        raise ConfigError(
+            f"The CLIP makes prompt embeddings of {widths[0]} channels and the MODEL reads "
+            f"{widths[1]}. Connect the CLIP that belongs to the model."
+        )
     return BaseModel(
         name,
         family,
@@ -97,6 +108,38 @@ def _family(model: Any) -> str:
             "the command `scoft train`."
         )
     return "sd1"
+
+
+def _require_plain_network(model: Any) -> None:
+    """Refuse a MODEL whose network computes something else than its weights say.
+
+    Changes of the guidance and of the sampler pass: training denoises by its own. So do another
+    kernel of the same attention and torch.compile, which compute the same.
+
+    Raises:
+        ConfigError: naming what was found and what to connect instead.
+    """
+    if model.injections or model.weight_wrapper_patches:
+        raise ConfigError(
+            "This MODEL carries a LoRA beside its weights (loaded in bypass mode, or as a trainer "
+            "left it there), where a copy of the weights lacks it. Load that LoRA with Load LoRA."
+        )
+    transformer_options = model.model_options.get("transformer_options", {})
+    kinds = ("apply_model", "diffusion_model")
+    wrapped = [model.wrappers, transformer_options.get("wrappers", {})]
+    keys = {key for wrappers in wrapped for kind in kinds for key in wrappers.get(kind, ())}
+    if (
+        transformer_options.get("patches")
+        or transformer_options.get("patches_replace")
+        or model.model_options.get("model_function_wrapper")
+        or keys - {"torch.compile"}
+        or any(name.split(".")[0] == "diffusion_model" for name in model.object_patches)
+    ):
+        raise ConfigError(
+            "This MODEL carries changes of its network (such as FreeU, HyperTile, ToMe or "
+            "IPAdapter), which training cannot see. Connect the MODEL as it comes from its "
+            "loader, or with LoRAs only."
+        )
 
 
 def diffusers_unet_config(layout: Mapping[str, Any], norm_num_groups: int) -> dict[str, Any]:
@@ -162,39 +205,29 @@ def _unet(model: Any, dtype: torch.dtype) -> nn.Module:
     from diffusers import UNet2DConditionModel
 
     layout = model.model.model_config.unet_config
-    network = model.model.diffusion_model
-    config = diffusers_unet_config(layout, _norm_groups(network))
-    weights = _baked_weights(model, "diffusion_model.")
-    names = {**comfy.utils.unet_to_diffusers(layout)}
-    renamed = {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
+    config = diffusers_unet_config(layout, _norm_groups(model.model.diffusion_model))
+    weights = _baked_weights(model, "MODEL", "diffusion_model.")
+    renamed = _renamed(weights, comfy.utils.unet_to_diffusers(layout), "MODEL")
     with torch.random.fork_rng(devices=[]):
         unet = UNet2DConditionModel(**config)
     return _filled(unet, renamed, "MODEL", dtype)
 
 
-def _baked_weights(patcher: Any, prefix: str) -> dict[str, Tensor]:
+def _baked_weights(patcher: Any, socket: str, prefix: str = "") -> dict[str, Tensor]:
     """Return a patcher's weights under `prefix`, copied to the CPU, its patches applied.
 
     Raises:
-        ConfigError: quantised weights, or patches that no copy of the weights can carry.
+        ConfigError: quantised weights.
     """
-    patched = patcher.model_options.get("transformer_options", {}).get("patches_replace") or (
-        patcher.model_options.get("transformer_options", {}).get("patches")
-    )
-    if patched:
-        raise ConfigError(
-            "This MODEL carries changes of its attention (as IPAdapter, FreeU or HyperTile make "
-            "them), which training cannot see. Connect the MODEL as it comes from its loader, or "
-            "with LoRAs only."
-        )
     found = {}
     for key, value in patcher.model.state_dict().items():
         if not key.startswith(prefix):
             continue
         if value.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
             raise ConfigError(
-                f"This MODEL's weights are quantised ({str(value.dtype).removeprefix('torch.')}). "
-                "Training needs those of a checkpoint in fp16, bf16 or fp32: load such a file."
+                f"This {socket}'s weights are quantised "
+                f"({str(value.dtype).removeprefix('torch.')}). Training needs them in fp16, bf16 "
+                "or fp32: load such a file, with `weight_dtype` at default."
             )
         weight = value.detach().to("cpu", torch.float32, copy=True)
         if key in patcher.patches:
@@ -202,6 +235,28 @@ def _baked_weights(patcher: Any, prefix: str) -> dict[str, Tensor]:
             weight = comfy.lora.calculate_weight(patches, weight, key)
         found[key.removeprefix(prefix)] = weight
     return found
+
+
+def _renamed(
+    weights: Mapping[str, Tensor], names: Mapping[str, str], socket: str
+) -> dict[str, Tensor]:
+    """Return weights under diffusers' names.
+
+    Args:
+        weights: under the host's names.
+        names: diffusers name -> host name; may name weights that this network lacks.
+        socket: what they came through, for the message.
+
+    Raises:
+        ConfigError: a weight that diffusers has no name for would be left out.
+    """
+    unknown = sorted(set(weights) - set(names.values()))
+    if unknown:
+        raise ConfigError(
+            f"This {socket} has weights beyond Stable Diffusion's layout ({unknown[0]} and "
+            f"{len(unknown) - 1} more). {_ACCEPTED}"
+        )
+    return {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
 
 
 def _copied(value: Any) -> Any:
@@ -219,27 +274,27 @@ def _copied(value: Any) -> Any:
     return value
 
 
+_PREDICTIONS = {
+    comfy.model_sampling.EPS: "epsilon",
+    comfy.model_sampling.V_PREDICTION: "v_prediction",
+}
+
+
 def _schedule(model: Any) -> NoiseSchedule:
     sampling = model.get_model_object("model_sampling")
-    prediction = {
-        comfy.model_sampling.EPS: "epsilon",
-        comfy.model_sampling.V_PREDICTION: "v_prediction",
-    }
-    kind = next((base for base in type(sampling).__mro__ if base in prediction), None)
-    own = [base for base in type(sampling).__mro__ if base.__module__ == "comfy.model_sampling"]
-    others = (comfy.model_sampling.EDM, comfy.model_sampling.X0)
-    if (
-        kind is None
-        or not isinstance(sampling, comfy.model_sampling.ModelSamplingDiscrete)
-        or isinstance(sampling, others)
-    ):
-        named = own[0].__name__ if own else type(sampling).__name__
+    # The host joins a schedule and a prediction in a class of its own. What merely derives from
+    # these two (LCM from eps, Cascade's schedule from the discrete one) computes something else.
+    kinds = type(sampling).__bases__
+    prediction = next((_PREDICTIONS[kind] for kind in kinds if kind in _PREDICTIONS), None)
+    if prediction is None or comfy.model_sampling.ModelSamplingDiscrete not in kinds:
+        names = [kind.__name__ for kind in kinds] if len(kinds) > 1 else [type(sampling).__name__]
         raise ConfigError(
-            f"This MODEL samples by {named}. Training takes the discrete schedules eps and "
-            "v_prediction of ModelSamplingDiscrete."
+            f"This MODEL samples by {' and '.join(names)}. Training takes the discrete schedules "
+            "eps and v_prediction, as ModelSamplingDiscrete sets them: connect the MODEL before "
+            "the node that changed it."
         )
     sigmas = sampling.sigmas.detach().double().cpu().clone()
-    return NoiseSchedule(1 / (sigmas.square() + 1), prediction[kind])
+    return NoiseSchedule(1 / (sigmas.square() + 1), prediction)
 
 
 def _vae(vae: Any, scaling_factor: float, dtype: torch.dtype) -> nn.Module:
@@ -247,16 +302,14 @@ def _vae(vae: Any, scaling_factor: float, dtype: torch.dtype) -> nn.Module:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
     network = vae.first_stage_model
-    weights = {
-        key: value.detach().to("cpu", torch.float32, copy=True)
-        for key, value in network.state_dict().items()
-    }
+    held = network.state_dict()
     needed = ("encoder.conv_in.weight", "decoder.conv_in.weight", "quant_conv.weight")
-    if any(key not in weights or weights[key].ndim != 4 for key in needed):
+    if any(key not in held or held[key].ndim != 4 for key in needed):
         raise ConfigError(
-            f"This VAE is a {type(network).__name__}, not Stable Diffusion's. Connect the VAE of "
-            "the checkpoint."
+            f"This VAE is of the kind {type(network).__name__}, not Stable Diffusion's. Connect "
+            "the VAE of the checkpoint."
         )
+    weights = _baked_weights(vae.patcher, "VAE")
     channels, layers = [], 0
     while (key := f"encoder.down.{len(channels)}.block.0.conv2.weight") in weights:
         channels.append(weights[key].shape[0])
@@ -288,27 +341,32 @@ def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) ->
         dtype: of the copied weights.
 
     Raises:
-        ConfigError: it is no such ControlNet.
+        ConfigError: it is no such ControlNet, or one for another kind of model.
     """
     from diffusers import ControlNetModel
 
     network = getattr(control_net, "control_model", None)
-    if not isinstance(network, comfy.cldm.cldm.ControlNet):
+    if not isinstance(network, comfy.cldm.cldm.ControlNet) or isinstance(
+        control_net, comfy.controlnet.ControlLora
+    ):
         raise ConfigError(
             f"This CONTROL_NET is a {type(control_net).__name__}. Negatives are drawn with a full "
-            "ControlNet for depth, such as control_v11f1p_sd15_depth; load one."
+            "ControlNet for depth, such as control_v11f1p_sd15_depth: load one."
+        )
+    layout = model.model.model_config.unet_config
+    read = _context_channels(network)
+    if read != layout["context_dim"]:
+        raise ConfigError(
+            f"This CONTROL_NET is for {_kind(read)} and the MODEL is {_kind(layout['context_dim'])}"
+            ". Load a ControlNet for depth that belongs to the model."
         )
     host.unload_models()
-    layout = model.model.model_config.unet_config
     config = diffusers_unet_config(layout, _norm_groups(network))
     for key in ("sample_size", "out_channels", "up_block_types"):
         config.pop(key)
-    weights = {
-        key: value.detach().to("cpu", torch.float32, copy=True)
-        for key, value in network.state_dict().items()
-    }
+    weights = _baked_weights(control_net.control_model_wrapped, "CONTROL_NET")
     names = {**comfy.utils.unet_to_diffusers(layout), **control_names(config)}
-    renamed = {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
+    renamed = _renamed(weights, names, "CONTROL_NET")
     with torch.random.fork_rng(devices=[]):
         engine_network = ControlNetModel(
             **config,
@@ -316,6 +374,20 @@ def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) ->
             conditioning_embedding_out_channels=_HINT_CHANNELS,
         )
     return ControlNet.of("from the canvas", _filled(engine_network, renamed, "CONTROL_NET", dtype))
+
+
+def _context_channels(network: nn.Module) -> int | None:
+    """How wide the prompt embeddings are that a network of the host reads."""
+    widths = (
+        module.in_features
+        for name, module in network.named_modules()
+        if name.endswith(".attn2.to_k")
+    )
+    return next(widths, None)
+
+
+def _kind(context_channels: int | None) -> str:
+    return _KINDS.get(context_channels, f"a model that reads {context_channels} channels")
 
 
 def control_names(config: Mapping[str, Any]) -> dict[str, str]:
@@ -363,9 +435,17 @@ class HostCaptionEncoder:
 
     Brackets and colons of a caption are read as they are, not as weights. A CLIP Set Last Layer and
     LoRAs on the text encoder count.
+
+    Raises:
+        ConfigError: changes of the text encoder that the digest of its weights cannot tell.
     """
 
     def __init__(self, clip: Any) -> None:
+        if clip.patcher.injections or clip.patcher.forced_hooks:
+            raise ConfigError(
+                "This CLIP carries a LoRA beside its weights (loaded in bypass mode, or as a "
+                "hook). Load that LoRA with Load LoRA."
+            )
         self._clip = clip
         weights = {key: value.detach().clone() for key, value in clip.get_sd().items()}
         patches = {

@@ -137,10 +137,14 @@ class HistogramEvent:
 
 @dataclass(frozen=True)
 class StoppedEvent:
-    """The run was asked to stop; the first `step` steps are saved."""
+    """The run was asked to stop; the first `step` steps are saved.
+
+    `name` is the LoRA as far as it was trained, empty where there is none.
+    """
 
     step: int
     message: str
+    name: str = ""
 
 
 @dataclass(frozen=True)

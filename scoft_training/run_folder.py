@@ -1,5 +1,7 @@
 """A run's own folder: config.json, events.jsonl, checkpoints/, previews/, lora.safetensors.
 
+A stopped run leaves lora-step-<step>.safetensors as well: the LoRA as far as it was trained.
+
 Only the main process of a run writes; nothing that a user made is replaced.
 """
 
@@ -66,6 +68,10 @@ class RunFolder:
     def result(self) -> str:
         """Where a person finds the finished LoRA."""
         return str(self._output or self.lora_path)
+
+    def lora_so_far(self, step: int) -> Path:
+        """Where the LoRA of a run lies that was stopped after `step` steps."""
+        return self._path / f"lora-step-{step:08d}.safetensors"
 
     def log(self, events: Iterable[Event]) -> None:
         """Append events to events.jsonl, each as one line.

@@ -280,17 +280,20 @@ class _Run:
                 yield from self._steps(trainer, folder, previews)
             except StopRequested:
                 yield self._save(trainer, folder)
+                so_far = folder.lora_so_far(trainer.step)
+                if trainer.step:
+                    record = self._record(dataset, base, run_id, trainer.step)
+                    self._write_lora(so_far, base, record)
                 yield StoppedEvent(
                     trainer.step,
                     f"Stopped after step {trainer.step} of {self._config.steps}; everything is "
                     "saved. The same command goes on from there.",
+                    str(so_far) if trainer.step else "",
                 )
                 return
-            if self._accelerator.is_main_process:
-                record = lora_metadata(self._record(dataset, base, run_id))
-                lora = Lora(lora_from_adapter(base.unet).layers, record)
-                write_lora(folder.lora_path, lora, dtype=self._lora_dtype)
-                folder.hand_out()
+            record = self._record(dataset, base, run_id, trainer.step)
+            self._write_lora(folder.lora_path, base, record)
+            folder.hand_out()
             self._accelerator.wait_for_everyone()
             yield FinishedEvent(self._config.steps, folder.result)
 
@@ -356,6 +359,11 @@ class _Run:
         prompts = preview_prompts(self._config, [row.cultural_caption for row in dataset.rows])
         with on_device(base.captions, self._device):
             return prompts, base.captions.encode(prompts).prompt_embeds
+
+    def _write_lora(self, path: Path, base: BaseModel, record: TrainingRecord) -> None:
+        if self._accelerator.is_main_process:
+            lora = Lora(lora_from_adapter(base.unet).layers, lora_metadata(record))
+            write_lora(path, lora, dtype=self._lora_dtype)
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)
@@ -467,7 +475,7 @@ class _Run:
             "batch_size": self._config.batch_size,
         }
 
-    def _record(self, dataset: Dataset, base: BaseModel, run_id: str) -> TrainingRecord:
+    def _record(self, dataset: Dataset, base: BaseModel, run_id: str, steps: int) -> TrainingRecord:
         config, card = self._config, dataset.card
         rows = dataset.rows
         title = self._request.output.stem if self._request.output else f"{dataset.name}-{run_id}"
@@ -492,7 +500,7 @@ class _Run:
             family=base.family,
             prediction_type=base.schedule.prediction_type,
             resolution=config.resolution,
-            steps=config.steps,
+            steps=steps,
             learning_rate=config.learning_rate,
             rank=config.rank,
             alpha=config.lora_alpha,

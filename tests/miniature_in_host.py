@@ -1,7 +1,6 @@
 """Both bridges on the miniature's layout, inside the host; for `test_miniature_host.py` alone.
 
-Runs in a process of the host: its root is on `sys.path`, `enable_args_parsing` was called and the
-pack is loaded as the host loads it, under the name `scoft_pack`.
+Runs in the host's process: see `host_process`.
 """
 # ruff: noqa: TID251 - this file stands on the host's side of the wall, as a node does
 
@@ -109,7 +108,7 @@ def _expect_refusals(model: Any, clip: Any, vae: Any) -> None:
         layout.update(kept)
     patched = model.clone()
     patched.set_model_attn1_patch(lambda q, k, v, extra: (q, k, v))
-    refused(patched, "carries changes of its attention")
+    refused(patched, "carries changes of its network")
 
 
 def _brought_back(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from host_process import run_in_host
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
@@ -26,34 +23,6 @@ from scoft_training.models import attach_lora
 from scoft_training.sampling import classifier_free_guidance, denoise, strided_timesteps
 
 pytestmark = pytest.mark.host
-
-PACK = Path(__file__).parents[1]
-COMFYUI = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
-
-# The host parses sys.argv and owns names such as `nodes`, so it gets a process of its own.
-IN_THE_HOST = """
-import importlib.machinery, importlib.util, sys, types
-root, pack, folder = sys.argv[1:]
-sys.argv = ["x", "--cpu"]
-sys.path[:0] = [root, pack + "/tests"]
-if importlib.util.find_spec("torchaudio") is None:
-    # The host's sound models import it; none of them runs here.
-    for name in ("torchaudio", "torchaudio.functional", "torchaudio.transforms"):
-        stand_in = types.ModuleType(name)
-        stand_in.__spec__, stand_in.__path__ = importlib.machinery.ModuleSpec(name, None), []
-        stand_in.MelScale = object
-        sys.modules[name] = stand_in
-import comfy.options
-comfy.options.enable_args_parsing()
-spec = importlib.util.spec_from_file_location("scoft_pack", pack + "/__init__.py")
-sys.modules["scoft_pack"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(sys.modules["scoft_pack"])
-try:
-    import miniature_in_host
-except ModuleNotFoundError as error:
-    sys.exit(f"missing: {error}")
-miniature_in_host.main(folder)
-"""
 
 SETTINGS = {
     "prompt": "a red house, deep in the sea",
@@ -210,20 +179,9 @@ def _schedule():
 def found(stack, questions, reference):
     """The host's answers to the same questions, from the same folders."""
     folder, _, _ = stack
-    if not (COMFYUI / "comfy" / "sd.py").is_file():
-        pytest.skip(f"no ComfyUI checkout at {COMFYUI}: set COMFYUI_PATH")
     save_file(questions, folder / "questions.safetensors")
     (folder / "settings.json").write_text(json.dumps(SETTINGS))
-    done = subprocess.run(
-        [sys.executable, "-c", IN_THE_HOST, str(COMFYUI), str(PACK), str(folder)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    if (last := done.stderr.strip().rpartition("\n")[2]).startswith("missing: "):
-        pytest.skip(f"ComfyUI's own requirements are not installed here: {last}")
-    assert done.returncode == 0, done.stderr
+    run_in_host("miniature_in_host", folder)
     return load_file(folder / "answers.safetensors")
 
 

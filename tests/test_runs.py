@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from stack import SMALL_RUN, small_base, write_demo
 
@@ -171,6 +172,14 @@ def test_a_stopped_run_saves_says_how_to_go_on_and_ends_the_same(tmp_path, reque
     assert "The same command goes on from" in stopped.message
     done = [event.step for event in steps_of(events)]
     assert stopped.step == (done[-1] if done else 0)
+    # What was learned so far is a LoRA, and says how far.
+    if stopped.step:
+        with safe_open(stopped.name, "pt") as file:
+            assert file.metadata()["ss_steps"] == str(stopped.step)
+        so_far = load_file(stopped.name)
+        assert any(value.any() for key, value in so_far.items() if "lora_up" in key)
+    else:
+        assert stopped.name == ""
     events = list(run_training(request_for()))
     (settings,) = [event for event in events if isinstance(event, SettingsEvent)]
     assert settings.start_step == stopped.step
