@@ -17,6 +17,7 @@ import copy
 import dataclasses
 import json
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ __all__ = [
     "with_negatives",
 ]
 
+_CHANGING = threading.Lock()
 _RECORD = "negatives.json"
 _SETTINGS = "settings.json"
 
@@ -203,11 +205,13 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     `negatives` in it maps names to entries. Nothing is written if nothing changed.
     """
     path = folder / _RECORD
-    before = _read_json(path) if path.is_file() else {}
-    after = copy.deepcopy(before) or {"negatives": {}}
-    change(after)
-    if after != before:
-        write_json(path, after)
+    # A person may decide on a page while a filter runs in another thread.
+    with _CHANGING:
+        before = _read_json(path) if path.is_file() else {}
+        after = copy.deepcopy(before) or {"negatives": {}}
+        change(after)
+        if after != before:
+            write_json(path, after)
 
 
 def decide_negative(

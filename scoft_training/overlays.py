@@ -11,6 +11,7 @@ import dataclasses
 import datetime
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 OVERLAYS = "rows.jsonl"
+
+_WRITING = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,24 +143,9 @@ def write_overlays(work: Path | str, overlays: Mapping[str, Overlay] | Iterable[
         DatasetError: one of them could not be read back, or the file is not UTF-8.
         OutputError: it cannot be written; the old file is there.
     """
-    lines = [line for line in _lines(work) if line.strip()]
-    kept: list[tuple[str, Overlay | None]] = [(line, _parse_or_none(line)) for line in lines]
-    whole = isinstance(overlays, Mapping)
-    changed = False
-    for overlay in overlays.values() if isinstance(overlays, Mapping) else overlays:
-        held = _merged([old for _, old in kept if old and old.sha256 == overlay.sha256])
-        new = _difference(held, overlay) if whole else overlay
-        line = _format(new)
-        parsed = _parse(len(kept) + 1, line)
-        if _says_nothing(parsed) or _holds(held, parsed):
-            continue
-        kept = [(text, old) for text, old in kept if old is None or not _covers(parsed, old)]
-        kept.append((line, parsed))
-        changed = True
-    if not changed:
-        return
-    data = "".join(f"{line}\n" for line, _ in kept).encode("utf-8")
-    write_aside(Path(work) / OVERLAYS, lambda aside: _write(aside, data))
+    # A person may decide on a page while captions are written in another thread.
+    with _WRITING:
+        _write_statements(work, overlays)
 
 
 def with_overlays(
@@ -190,6 +178,29 @@ def _applied(row: DatasetRow, overlay: Overlay | None) -> DatasetRow | None:
     return dataclasses.replace(
         row, generic_captions=tuple(captions), category_guessed=guessed, **texts
     )
+
+
+def _write_statements(
+    work: Path | str, overlays: Mapping[str, Overlay] | Iterable[Overlay]
+) -> None:
+    lines = [line for line in _lines(work) if line.strip()]
+    kept: list[tuple[str, Overlay | None]] = [(line, _parse_or_none(line)) for line in lines]
+    whole = isinstance(overlays, Mapping)
+    changed = False
+    for overlay in overlays.values() if isinstance(overlays, Mapping) else overlays:
+        held = _merged([old for _, old in kept if old and old.sha256 == overlay.sha256])
+        new = _difference(held, overlay) if whole else overlay
+        line = _format(new)
+        parsed = _parse(len(kept) + 1, line)
+        if _says_nothing(parsed) or _holds(held, parsed):
+            continue
+        kept = [(text, old) for text, old in kept if old is None or not _covers(parsed, old)]
+        kept.append((line, parsed))
+        changed = True
+    if not changed:
+        return
+    data = "".join(f"{line}\n" for line, _ in kept).encode("utf-8")
+    write_aside(Path(work) / OVERLAYS, lambda aside: _write(aside, data))
 
 
 def _lines(work: Path | str) -> list[str]:
