@@ -17,6 +17,7 @@ __all__ = [
     "Event",
     "FinishedEvent",
     "HistogramEvent",
+    "NegativeEvent",
     "PhaseEvent",
     "PreviewEvent",
     "SettingsEvent",
@@ -112,6 +113,15 @@ class CaptionEvent:
 
 
 @dataclass(frozen=True)
+class NegativeEvent:
+    """A negative of row `row` was drawn for `prompt`; `name` is its path in the work folder."""
+
+    row: int
+    prompt: str
+    name: str
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something a person should know that does not stop the run."""
 
@@ -164,6 +174,7 @@ Event = (
     | PreviewEvent
     | CheckpointEvent
     | CaptionEvent
+    | NegativeEvent
     | WarningEvent
     | HistogramEvent
     | StoppedEvent

@@ -26,7 +26,7 @@ from .data_rows import DatasetCard, DatasetRow
 from .depth import DepthEstimator, load_depth_picture
 from .depth_maps import SquareCrop, depth_path, estimate_depths, require_depth
 from .errors import ConfigError, DatasetError, NotEnoughMemoryError
-from .events import Event, PhaseEvent, WarningEvent
+from .events import Event, NegativeEvent, PhaseEvent, WarningEvent
 from .files import remove_leftovers, write_aside
 from .generation import draw_picture, starting_noise, to_picture
 from .models import BaseModel, on_device
@@ -215,7 +215,8 @@ class _Drawing:
             for at, lacking in missing.items():
                 row = rows[at]
                 # All of the row's prompts at once, whatever is missing: the same numbers always.
-                encoded = base.captions.encode(self._prompts(row))
+                prompts = self._prompts(row)
+                encoded = base.captions.encode(prompts)
                 for index in encoded.cut:
                     yield WarningEvent(
                         f"Row {row.number}, `blip_text` {index + 1}: with the suffix it is longer "
@@ -224,9 +225,12 @@ class _Drawing:
                     )
                 depth = load_depth_picture(self._depth_path(row))
                 for index in lacking:
-                    embeds = encoded.prompt_embeds[index % len(encoded.prompt_embeds)]
-                    image = self._draw(row, index, embeds.to(self._device), uncond, depth)
-                    _save_png(self.folder(row) / file_name(index), image)
+                    which = index % len(prompts)
+                    embeds = encoded.prompt_embeds[which].to(self._device)
+                    path = self.folder(row) / file_name(index)
+                    _save_png(path, self._draw(row, index, embeds, uncond, depth))
+                    name = path.relative_to(self._work).as_posix()
+                    yield NegativeEvent(row.number, prompts[which], name)
                     done += 1
                     yield PhaseEvent("negatives", done, total)
 

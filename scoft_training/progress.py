@@ -12,6 +12,7 @@ from .events import (
     Event,
     FinishedEvent,
     HistogramEvent,
+    NegativeEvent,
     PhaseEvent,
     PreviewEvent,
     SettingsEvent,
@@ -67,7 +68,7 @@ class TextPrinter:
             self._advance(event.phase, event.done, event.total, "")
         elif isinstance(event, StepEvent):
             self._show_step(event)
-        else:
+        elif not isinstance(event, NegativeEvent):  # the bar counts them
             self.close()
             _say(_sentence(event))
 

@@ -20,7 +20,7 @@ from .errors import OutputError, ResumeError
 from .events import CheckpointEvent, Event, PreviewEvent, to_json
 from .files import copy_file, file_sha256, write_aside, write_json
 
-__all__ = ["RunFolder", "read_steps"]
+__all__ = ["RunFolder", "read_history", "read_steps"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,39 @@ def read_steps(folder: Path) -> list[dict[str, Any]]:
         if event["event"] == "step":
             steps[event["step"]] = event
     return [steps[number] for number in sorted(steps)]
+
+
+def read_history(folder: Path) -> dict[str, Any]:
+    """Return what a run reported so far, for a page: its steps column by column, and the rest.
+
+    `history` maps what a StepEvent holds to lists that run along `step`; a loss that a step did not
+    have is None there. Before the first event everything is empty.
+    """
+    path = folder / "events.jsonl"
+    events = [json.loads(line) for line in _whole_lines(path)] if path.is_file() else []
+    by_kind: dict[str, dict[Any, dict[str, Any]]] = {}
+    for event in events:
+        # What was made twice, after a killed process, counts once: the later one.
+        key = event.get("name") or event.get("message") or event.get("step")
+        by_kind.setdefault(event["event"], {})[key] = event
+    steps = [by_kind["step"][number] for number in sorted(by_kind.get("step", {}))]
+    terms = dict.fromkeys(name for step in steps for name in step["losses"])
+    columns = ("step", "seconds", "total_loss", "grad_norm", "learning_rate", "memory_bytes")
+    history: dict[str, Any] = {name: [step[name] for step in steps] for name in columns}
+    history["losses"] = {term: [step["losses"].get(term) for step in steps] for term in terms}
+    settings = list(by_kind.get("settings", {}).values())
+    return {
+        "history": history,
+        "settings": settings[-1] if settings else None,
+        "validations": list(by_kind.get("validation", {}).values()),
+        "previews": list(by_kind.get("preview", {}).values()),
+        "warnings": list(by_kind.get("warning", {})),
+    }
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines that are written to their end; a run may be writing the next one."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 class RunFolder:
