@@ -207,9 +207,9 @@ def _unet(model: Any, dtype: torch.dtype) -> nn.Module:
     layout = model.model.model_config.unet_config
     config = diffusers_unet_config(layout, _norm_groups(model.model.diffusion_model))
     weights = _baked_weights(model, "MODEL", "diffusion_model.")
-    renamed = _renamed(weights, comfy.utils.unet_to_diffusers(layout), "MODEL")
     with torch.random.fork_rng(devices=[]):
         unet = UNet2DConditionModel(**config)
+    renamed = _renamed(weights, comfy.utils.unet_to_diffusers(layout), unet, "MODEL")
     return _filled(unet, renamed, "MODEL", dtype)
 
 
@@ -238,25 +238,27 @@ def _baked_weights(patcher: Any, socket: str, prefix: str = "") -> dict[str, Ten
 
 
 def _renamed(
-    weights: Mapping[str, Tensor], names: Mapping[str, str], socket: str
+    weights: Mapping[str, Tensor], names: Mapping[str, str], network: nn.Module, socket: str
 ) -> dict[str, Tensor]:
     """Return weights under diffusers' names.
 
     Args:
         weights: under the host's names.
-        names: diffusers name -> host name; may name weights that this network lacks.
-        socket: what they came through, for the message.
+        names: diffusers name -> host name; may hold several names of one weight.
+        network: diffusers'; its names count.
+        socket: what the weights came through, for the message.
 
     Raises:
-        ConfigError: a weight that diffusers has no name for would be left out.
+        ConfigError: a weight that has no place in the network, and would be left out.
     """
-    unknown = sorted(set(weights) - set(names.values()))
+    wanted = {ours: names.get(ours) for ours in network.state_dict()}
+    unknown = sorted(set(weights) - set(wanted.values()))
     if unknown:
         raise ConfigError(
-            f"This {socket} has weights beyond Stable Diffusion's layout ({unknown[0]} and "
-            f"{len(unknown) - 1} more). {_ACCEPTED}"
+            f"This {socket} has weights beyond Stable Diffusion's layout ({unknown[0]}; "
+            f"{len(unknown)} in all). {_ACCEPTED}"
         )
-    return {ours: weights[theirs] for ours, theirs in names.items() if theirs in weights}
+    return {ours: weights[theirs] for ours, theirs in wanted.items() if theirs in weights}
 
 
 def _copied(value: Any) -> Any:
@@ -366,13 +368,13 @@ def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) ->
         config.pop(key)
     weights = _baked_weights(control_net.control_model_wrapped, "CONTROL_NET")
     names = {**comfy.utils.unet_to_diffusers(layout), **control_names(config)}
-    renamed = _renamed(weights, names, "CONTROL_NET")
     with torch.random.fork_rng(devices=[]):
         engine_network = ControlNetModel(
             **config,
             conditioning_channels=weights["input_hint_block.0.weight"].shape[1],
             conditioning_embedding_out_channels=_HINT_CHANNELS,
         )
+    renamed = _renamed(weights, names, engine_network, "CONTROL_NET")
     return ControlNet.of("from the canvas", _filled(engine_network, renamed, "CONTROL_NET", dtype))
 
 

@@ -1,0 +1,140 @@
+"""The engine's copies of the host's objects compute what the originals do, or are refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from host_process import run_in_host
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+pytestmark = [pytest.mark.host, pytest.mark.slow]
+
+FAMILIES = ("sd1", "sd2", "sdxl")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bridge")
+    run_in_host("bridge_in_host", folder, "--fp32-text-enc")
+    refused = json.loads((folder / "refusals.json").read_text())
+    return load_file(folder / "answers.safetensors"), refused
+
+
+@pytest.fixture(scope="module")
+def in_fp16(tmp_path_factory):
+    """Text encodings of a host as it starts by default, with text encoders in fp16."""
+    folder = tmp_path_factory.mktemp("fp16")
+    run_in_host("bridge_in_host", folder)
+    return load_file(folder / "answers.safetensors")
+
+
+def _agree(answers, name, *, atol, rtol=1e-5):
+    engine = answers[f"{name}.engine"]
+    assert engine.float().std() > 0.05, f"{name} is nearly constant: nothing is shown"
+    assert_close(
+        answers[f"{name}.host"], engine, atol=atol, rtol=rtol, msg=lambda m: f"{name}: {m}"
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("what", ["noise_pred", "lora", "baked_lora", "merge"])
+def test_the_unet_predicts_the_same_noise(found, family, what):
+    answers, _ = found
+    _agree(answers, f"{family}.{what}", atol=1e-4)
+    if what != "noise_pred":
+        change = answers[f"{family}.{what}.host"] - answers[f"{family}.noise_pred.host"]
+        assert change.abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("family", "count"), [("sd1", 13), ("sd2", 13), ("sdxl", 10)])
+def test_the_controlnet_adds_the_same_residuals(found, family, count):
+    # One for the first convolution, one a residual block, one between two levels, and the middle.
+    answers, _ = found
+    names = {name.rpartition(".")[0] for name in answers if name.startswith(f"{family}.residual_")}
+    assert len(names) == count
+    for name in names:
+        _agree(answers, name, atol=1e-4)
+
+
+def test_the_vae_encodes_and_decodes_the_same(found):
+    answers, _ = found
+    _agree(answers, "vae.encoded", atol=1e-4)
+    _agree(answers, "vae.decoded", atol=1e-4)
+    # The host cuts pictures to [0, 1]; what is cut everywhere agrees always.
+    decoded = answers["vae.decoded.engine"]
+    assert ((decoded > 0) & (decoded < 1)).float().mean() > 0.7
+
+
+@pytest.mark.parametrize("what", ["embeds", "as_asked", "skip", "cut"])
+def test_captions_are_encoded_the_same(found, what):
+    _agree(found[0], f"text.{what}", atol=1e-4)
+
+
+@pytest.mark.parametrize("what", ["embeds", "as_asked", "skip", "cut"])
+def test_captions_are_encoded_the_same_in_the_hosts_default_format(in_fp16, found, what):
+    _agree(in_fp16, f"text.{what}", atol=5e-3)
+    # And it is another format.
+    assert not in_fp16["text.embeds.host"].equal(found[0]["text.embeds.host"])
+
+
+@pytest.mark.parametrize("steps", [4, 9])
+def test_the_hosts_ksampler_and_the_engine_draw_the_same(found, steps):
+    answers, _ = found
+    _agree(answers, f"drawing.latents_{steps}", atol=1e-3)
+    _agree(answers, f"drawing.picture_{steps}", atol=1e-3)
+
+
+def test_what_training_can_do_without_is_accepted(found):
+    cases = ("plain", "v_prediction", "zsnr", "rescaled_cfg", "outer_sample", "torch_compile")
+    assert {case: found[1][case] for case in (*cases, "control")} == dict.fromkeys(
+        (*cases, "control"), "accepted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "what", "remedy"),
+    [
+        ("sdxl", "of the kind SDXL.", "takes Stable Diffusion 1.x models"),
+        ("sd2", "of the kind SD20.", "is trained by the command `scoft train`"),
+        ("inpainting", "(SD15) takes 9 channels, as inpainting", "takes Stable Diffusion 1.x"),
+        ("video", "(SD15) draws videos", "takes Stable Diffusion 1.x models"),
+        ("fp8", "MODEL's weights are quantised (float8_e4m3fn)", "in fp16, bf16 or fp32"),
+        ("more_weights", "beyond Stable Diffusion's layout (heatmap_head.bias; 2", "takes Stable"),
+        ("flow", "samples by ModelSamplingDiscreteFlow and CONST", "takes the discrete schedules"),
+        ("edm", "samples by ModelSamplingContinuousEDM and EDM", "takes the discrete schedules"),
+        ("x0", "samples by ModelSamplingDiscrete and X0", "takes the discrete schedules"),
+        ("cascade", "samples by StableCascadeSampling and EPS", "takes the discrete schedules"),
+        ("lcm", "samples by ModelSamplingDiscreteDistilled and LCM", "before the node"),
+        ("freeu", "carries changes of its network", "as it comes from its loader"),
+        ("hypertile", "carries changes of its network", "as it comes from its loader"),
+        ("tome", "carries changes of its network", "as it comes from its loader"),
+        ("wrapper", "carries changes of its network", "as it comes from its loader"),
+        ("diffusion_model", "carries changes of its network", "as it comes from its loader"),
+        ("replaced_module", "carries changes of its network", "as it comes from its loader"),
+        ("trainers_lora", "MODEL carries a LoRA beside its weights", "with Load LoRA"),
+        ("injection", "MODEL carries a LoRA beside its weights", "with Load LoRA"),
+        ("clip_injection", "CLIP carries a LoRA beside its weights", "with Load LoRA"),
+        ("clip_hook", "CLIP carries a LoRA beside its weights", "with Load LoRA"),
+        ("other_clip", "embeddings of 48 channels and the MODEL reads 40", "the CLIP that belongs"),
+        ("vae_of_16_channels", "VAE is of the kind AutoencodingEngine", "VAE of the checkpoint"),
+        ("vae_of_wan", "VAE is of the kind WanVAE", "VAE of the checkpoint"),
+        ("taesd", "VAE is of the kind TAESD", "VAE of the checkpoint"),
+        ("vae_of_8_channels", "latents of 4 channels and the VAE makes 8", "the VAE that belongs"),
+        ("control_lora", "CONTROL_NET is a ControlLora", "such as control_v11f1p_sd15_depth"),
+        ("t2i", "CONTROL_NET is a T2IAdapter", "such as control_v11f1p_sd15_depth"),
+        ("control_of_sdxl", "for SDXL and the MODEL is Stable Diffusion 1.x", "for depth that"),
+        ("control_of_other_width", "weights do not fit", "conv_in.weight"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_by_name(found, case, what, remedy):
+    sentence = found[1][case]
+    assert what in sentence
+    assert remedy in sentence
+
+
+def test_a_lora_that_the_host_loads_in_bypass_mode_is_refused(found):
+    if "bypass" not in found[1]:
+        pytest.skip("this host has no bypass mode")
+    assert "loaded in bypass mode" in found[1]["bypass"]
