@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+WEB_DIRECTORY = "./js"
+
 
 async def comfy_entrypoint() -> Any:
     """Return the pack's extension; the host calls this once, at its start."""

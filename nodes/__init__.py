@@ -7,10 +7,12 @@ from comfy_api.latest import ComfyExtension, io
 from ..scoft_training.miniature.loading import register
 from .captioning import Caption
 from .data import LoadDataset
+from .depth_maps import DepthMaps
 from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
 from .miniature import LoadMiniature
 from .negatives import DrawNegatives
+from .routes import add_routes
 from .trainer import TrainLora
 
 __all__ = ["NODES", "ScoftExtension"]
@@ -19,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadDataset,
     LoadMiniature,
     Caption,
+    DepthMaps,
     DrawNegatives,
     TrainLora,
     ApplyLora,
@@ -27,6 +30,7 @@ NODES: list[type[io.ComfyNode]] = [
 ]
 
 register()
+add_routes()
 
 
 class ScoftExtension(ComfyExtension):

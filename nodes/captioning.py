@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..scoft_training.config import CaptionConfig
 from . import host
+from .live import revision, shown
 from .running import carry_out, chosen_config
 from .types import ScoftDataset, require_dataset
 from .widgets import widgets
@@ -47,6 +48,11 @@ class Caption(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_values: Any) -> Any:
+        """Return what changes when a person takes rows in or out."""
+        return revision("rows")
+
+    @classmethod
     def execute(
         cls, dataset: Any, every_row: bool, allow_download: bool, **values: Any
     ) -> io.NodeOutput:
@@ -65,5 +71,10 @@ class Caption(io.ComfyNode):
                 allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )
-            carry_out(make_captions(request, should_stop=host.interrupted), cls.hidden.unique_id)
-        return io.NodeOutput(chosen)
+            carry_out(
+                make_captions(request, should_stop=host.interrupted),
+                cls.hidden.unique_id,
+                main="captions of pictures",
+                work=chosen.work,
+            )
+        return io.NodeOutput(chosen, ui=shown(chosen))

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..scoft_training.data import count_by_category, read_dataset
 from . import host
+from .live import shown
 from .types import CanvasDataset, ScoftDataset
 
 __all__ = ["LoadDataset"]
@@ -60,4 +61,5 @@ class LoadDataset(io.ComfyNode):
             if counts["total"]
         ]
         lines += [problem.message for problem in found.warnings]
-        return io.NodeOutput(CanvasDataset(root, host.work_folder(root)), "\n".join(lines))
+        dataset = CanvasDataset(root, host.work_folder(root))
+        return io.NodeOutput(dataset, "\n".join(lines), ui=shown(dataset))

@@ -95,7 +95,7 @@ class Compare(io.ComfyNode):
                 check_stop=host.raise_if_interrupted,
             ):
                 pictures.append(picture)
-                progress.update(len(pictures), 2 * len(asked) * num_seeds)
+                progress.update(len(pictures) / (2 * len(asked) * num_seeds))
             halves = [
                 torch.stack([p.image for p in pictures if p.with_lora is with_lora])
                 for with_lora in (False, True)

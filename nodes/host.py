@@ -42,12 +42,19 @@ __all__ = [
     "precision",
     "raise_if_interrupted",
     "send",
+    "server",
     "to_image",
     "training_device",
     "training_mode",
     "unload_models",
     "work_folder",
 ]
+
+_BAR = 1000
+"""Parts of a progress bar."""
+
+_PREVIEW = 1024
+"""Longest side of a preview in the host's bar, in pixels."""
 
 _DATASETS = "scoft_datasets"
 _METADATA = Path("train") / "metadata.jsonl"
@@ -136,24 +143,38 @@ class Progress:
 
     def __init__(self) -> None:
         self._bar: Any = None
-        self._total = 0
 
-    def update(self, done: int, total: int) -> None:
-        """Show done of total."""
+    def update(self, fraction: float, picture: Path | None = None) -> None:
+        """Show how far the node has come, in [0, 1], and perhaps a picture file below it."""
         if interrupted():
             return
-        if self._bar is None or total != self._total:
-            self._bar, self._total = comfy.utils.ProgressBar(total), total
-        self._bar.update_absolute(done, total)
+        if self._bar is None:
+            self._bar = comfy.utils.ProgressBar(_BAR)
+        preview = None
+        if picture is not None:
+            with Image.open(picture) as opened:
+                preview = ("JPEG", opened.convert("RGB"), _PREVIEW)
+        try:
+            self._bar.update_absolute(round(fraction * _BAR), _BAR, preview)
+        except comfy.model_management.InterruptProcessingException:
+            # Asked for in this very moment, and taken back by being raised.
+            comfy.model_management.interrupt_current_processing()
 
 
 def send(kind: str, values: dict[str, Any]) -> None:
     """Send a message to the client that queued this prompt; nobody else's tab hears it."""
-    from server import PromptServer
+    found = server()
+    if found is not None and found.client_id is not None:
+        found.send_sync(kind, values, found.client_id)
 
-    server = getattr(PromptServer, "instance", None)
-    if server is not None and server.client_id is not None:
-        server.send_sync(kind, values, server.client_id)
+
+def server() -> Any:
+    """Return the host's server, or None where the pack is imported without one."""
+    try:
+        from server import PromptServer
+    except ImportError:
+        return None
+    return getattr(PromptServer, "instance", None)
 
 
 def _dataset_roots() -> list[Path]:
@@ -231,6 +252,10 @@ def to_image(picture: Image.Image) -> torch.Tensor:
     """Return a picture as the host's IMAGE: (1, height, width, 3) in [0, 1]."""
     import numpy as np
 
+    if picture.mode.startswith("I"):
+        # 16 bits of depth; a conversion to RGB would clip them.
+        grey = np.asarray(picture, dtype=np.float32) / 65535
+        return torch.from_numpy(grey)[None, :, :, None].expand(-1, -1, -1, 3).clone()
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
     return torch.from_numpy(pixels)[None]
 

@@ -9,6 +9,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from . import bridge_to_host, host
+from .live import shown
 from .types import CanvasDataset, ScoftDataset
 
 __all__ = ["LoadMiniature"]
@@ -54,9 +55,11 @@ class LoadMiniature(io.ComfyNode):
         sizes = ExportSizes(train=pictures, test=72, others=0, crawl=0)
         folder = host.output_folder() / f"miniature-{pictures}"
         progress = host.Progress()
-        root = export_sets(folder, sizes=sizes, on_step=progress.update)["community"]
-        dataset = CanvasDataset(root, folder / "work", builtin=True)
-        return io.NodeOutput(model, clip, vae, control_net, dataset)
+        sets = export_sets(
+            folder, sizes=sizes, on_step=lambda done, total: progress.update(done / total)
+        )
+        dataset = CanvasDataset(sets["community"], folder / "work", builtin=True)
+        return io.NodeOutput(model, clip, vae, control_net, dataset, ui=shown(dataset))
 
 
 def host_objects(weights: Path) -> tuple[Any, Any, Any, Any]:

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from ..scoft_training.backbones import backbone_names
 from ..scoft_training.config import NegativesConfig
 from . import host
+from .live import revision, shown
 from .running import carry_out, chosen_config, connected_base
 from .types import ScoftDataset, require_dataset
 from .widgets import widgets
@@ -43,6 +44,12 @@ class DrawNegatives(io.ComfyNode):
                     default=True,
                     tooltip="Whether a helper's weights may be fetched where they are not found.",
                 ),
+                io.Image.Input(
+                    "depth",
+                    optional=True,
+                    tooltip="Depth of the pictures that SCoFT Depth Maps gives, one for each, near "
+                    "things bright; in place of MiDaS.",
+                ),
             ],
             outputs=[
                 ScoftDataset.Output(display_name="dataset"),
@@ -56,6 +63,11 @@ class DrawNegatives(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_values: Any) -> Any:
+        """Return what changes when a person takes rows in or out."""
+        return revision("rows")
+
+    @classmethod
     def execute(
         cls,
         model: Any,
@@ -64,6 +76,7 @@ class DrawNegatives(io.ComfyNode):
         control_net: Any,
         dataset: Any,
         allow_download: bool,
+        depth: Any = None,
         **values: Any,
     ) -> io.NodeOutput:
         """Draw what is missing, and filter all of it."""
@@ -80,13 +93,16 @@ class DrawNegatives(io.ComfyNode):
                 base=connected_base(cls.hidden, model, clip, vae, dtype=dtype),
                 controlnet=bridge.controlnet_from_host(control_net, model, dtype=dtype),
                 config=config,
-                depth="miniature" if chosen.builtin else None,
+                depth=chosen.depth,
+                depth_pictures=None if depth is None else depth.mean(-1)[:, None].clone(),
                 device=str(device),
                 work=chosen.work,
                 allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )
             events = make_negatives(request, should_stop=host.interrupted)
-            folder = Path(carry_out(events, cls.hidden.unique_id).name)
+            finished = carry_out(events, cls.hidden.unique_id, main="negatives", work=chosen.work)
+            folder = Path(finished.name)
             sheets = [host.load_image(path) for path in sorted(folder.glob("sheet-*.png"))]
-            return io.NodeOutput(dataclasses.replace(chosen, negatives=folder.name), sheets)
+            drawn = dataclasses.replace(chosen, negatives=folder.name)
+            return io.NodeOutput(drawn, sheets, ui=shown(drawn))

@@ -5,23 +5,26 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from ..scoft_training.config import CaptionConfig, GenerateConfig, NegativesConfig, TrainConfig
+from ..scoft_training.course import Course
 from ..scoft_training.errors import ScoftError
 from ..scoft_training.events import (
     Event,
     FinishedEvent,
-    PhaseEvent,
-    StepEvent,
+    NegativeEvent,
+    PreviewEvent,
     StoppedEvent,
     WarningEvent,
     to_json,
 )
 from ..scoft_training.models import BaseModel
 from . import host
+from .live import LiveRun
 from .widgets import config_from_widgets
 
 __all__ = ["carry_out", "chosen_config", "connected_base", "warn"]
@@ -62,33 +65,67 @@ def connected_base(
 def warn(node_id: Any, message: str) -> None:
     """Tell the client that queued, and the host's log, which is all that a headless user reads."""
     logger.warning("SCoFT: %s", message)
-    host.send("scoft.event", {"node": str(node_id), **to_json(WarningEvent(message))})
+    _tell(node_id, WarningEvent(message))
 
 
-def carry_out(events: Iterator[Event], node_id: Any) -> FinishedEvent:
+def carry_out(
+    events: Iterator[Event], node_id: Any, *, main: str, work: Path, run: LiveRun | None = None
+) -> FinishedEvent | StoppedEvent:
     """Let an engine call run to its end, telling the host; returns its last event.
 
     Every event goes to the client that queued, as `scoft.event` with the node's id.
+
+    Args:
+        events: the call's.
+        node_id: of the node that makes it.
+        main: name of the phase that takes longest (`Course`).
+        work: the work folder, where drawn negatives lie.
+        run: the training, which pages may follow and stop.
+
+    Returns:
+        the end; a StoppedEvent only of a run that was stopped from a page and has learned
+        something.
 
     Raises:
         Exception: the host's own, when the queue was interrupted; what was made is saved by then.
         ScoftError: the engine's, or that it ended without a result.
     """
-    progress = host.Progress()
+    course, progress = Course(main), host.Progress()
     last: Event | None = None
-    for event in events:
-        last = event
-        if isinstance(event, WarningEvent):
-            warn(node_id, event.message)
-            continue
-        host.send("scoft.event", {"node": str(node_id), **to_json(event)})
-        if isinstance(event, PhaseEvent):
-            progress.update(event.done, event.total)
-        elif isinstance(event, StepEvent):
-            progress.update(event.step, event.steps)
+    try:
+        for event in events:
+            last = event
+            if run is not None:
+                run.note(event)
+            if isinstance(event, WarningEvent):
+                logger.warning("SCoFT: %s", event.message)
+            _tell(node_id, event, run)
+            progress.update(course.advance(event), _preview(event, work, run))
+    # Whatever it is goes on to the host; a page that follows the run has to hear of it.
+    except Exception as error:
+        if run is not None:
+            run.fail(str(error))
+        host.send("scoft.event", {"node": str(node_id), "event": "failed", "message": str(error)})
+        raise
     if isinstance(last, StoppedEvent):
         host.raise_if_interrupted()
+        if run is not None and run.stopping and last.name:
+            return last
         raise ScoftError(last.message)
     if not isinstance(last, FinishedEvent):
         raise ScoftError("The run ended without a result. Queue it again; it goes on.")
     return last
+
+
+def _tell(node_id: Any, event: Event, run: LiveRun | None = None) -> None:
+    known = {} if run is None or run.run_id is None else {"run": run.run_id}
+    host.send("scoft.event", {"node": str(node_id), **known, **to_json(event)})
+
+
+def _preview(event: Event, work: Path, run: LiveRun | None) -> Path | None:
+    """Return the picture that an event is about."""
+    if isinstance(event, NegativeEvent):
+        return work / event.name
+    if isinstance(event, PreviewEvent) and run is not None:
+        return run.folder / event.name
+    return None

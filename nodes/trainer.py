@@ -9,7 +9,9 @@ from comfy_api.latest import io
 
 from ..scoft_training.backbones import backbone_names
 from ..scoft_training.config import MemoryConfig, TrainConfig, preset_differences
+from ..scoft_training.events import StoppedEvent
 from . import host
+from .live import LiveRun, decided, revision
 from .running import carry_out, chosen_config, connected_base, warn
 from .types import ScoftDataset, require_dataset
 from .widgets import config_from_widgets, widgets
@@ -55,6 +57,11 @@ class TrainLora(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, **_values: Any) -> Any:
+        """Return what changes when a person decided on a picture or stopped a run."""
+        return revision("rows", "negatives", "run")
+
+    @classmethod
     def execute(
         cls,
         model: Any,
@@ -95,8 +102,19 @@ class TrainLora(io.ComfyNode):
                 allow_download=allow_download,
                 search_folders=host.helper_folders(),
             )
-            events = run_training(request, should_stop=host.interrupted)
-            finished = carry_out(events, cls.hidden.unique_id)
-            path = Path(finished.name)
+            run = LiveRun(str(cls.hidden.unique_id), chosen.work / "runs")
+            ended = carry_out(
+                run_training(request, should_stop=lambda: run.stopping or host.interrupted()),
+                cls.hidden.unique_id,
+                main="steps",
+                work=chosen.work,
+                run=run,
+            )
+            path = Path(ended.name)
+            if isinstance(ended, StoppedEvent):
+                # Queued again, the same graph has to go on instead of giving this result again.
+                decided("run")
             losses = [step["total_loss"] for step in read_steps(path.parent)]
-            return io.NodeOutput(load_file(path), {"loss": losses}, str(path))
+            return io.NodeOutput(
+                load_file(path), {"loss": losses}, str(path), ui={"scoft": [{"run": run.run_id}]}
+            )

@@ -31,6 +31,11 @@ class CanvasDataset:
     negatives: str | None = None
     builtin: bool = False
 
+    @property
+    def depth(self) -> str | None:
+        """What estimates its depth where no row brings it: a registered name, or None for MiDaS."""
+        return "miniature" if self.builtin else None
+
 
 def require_dataset(value: Any) -> CanvasDataset:
     """Return the value if it came from one of our nodes.

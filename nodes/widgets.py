@@ -7,14 +7,14 @@ adds a control that randomizes it to everything named `seed`, and a run is known
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
 from ..scoft_training.config import Option, options
 
-__all__ = ["config_from_widgets", "widgets"]
+__all__ = ["config_from_widgets", "shown_values", "widgets"]
 
 _Config = TypeVar("_Config")
 
@@ -26,17 +26,22 @@ _NONE = -1.0
 
 
 def widgets(
-    config_class: type[Any], *, choices: Mapping[str, tuple[str, ...]] | None = None
+    config_class: type[Any],
+    *,
+    choices: Mapping[str, tuple[str, ...]] | None = None,
+    only: Collection[str] | None = None,
 ) -> list[Any]:
     """Return a widget for each option of a dataclass, in its order.
 
     Args:
         config_class: one of `config`'s.
         choices: of options whose values only a registry knows, by name.
+        only: names of the options; None takes all.
     """
     return [
         _widget(option, (choices or {}).get(option.name, option.choices))
         for option in options(config_class)
+        if only is None or option.name in only
     ]
 
 
@@ -50,6 +55,15 @@ def config_from_widgets(config_class: type[_Config], values: Mapping[str, Any]) 
         value = values[name]
         found[option.name] = None if option.optional and value == _NONE else value
     return config_class(**found)
+
+
+def shown_values(config_class: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options' values as their widgets show them, by the widgets' names."""
+    return {
+        _shown_name(option): _NONE if values[option.name] is None else values[option.name]
+        for option in options(config_class)
+        if option.name in values
+    }
 
 
 def _shown_name(option: Option) -> str:

@@ -223,7 +223,7 @@ def test_it_loads_quickly_and_without_a_warning(host):
     assert float(seconds[1]) <= 0.5
     assert "IMPORT FAILED" not in host.log
     ours = {name for name in host.get("/object_info") if name.startswith("Scoft")}
-    assert {"ScoftLoadDataset", "ScoftLoadMiniature", "ScoftTrainLora", "ScoftSaveLora"} <= ours
+    assert {"ScoftLoadDataset", "ScoftDepthMaps", "ScoftLoadMiniature", "ScoftTrainLora", "ScoftSaveLora"} <= ours
 
 
 def test_no_seed_widget_is_one_that_the_front_end_randomizes(host):
