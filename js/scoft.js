@@ -1,0 +1,106 @@
+/**
+ * The pack's extension of the page: gives its nodes their views and passes the host's messages on.
+ * This is the only file that the host imports by itself (it imports every *.js), and the only one
+ * that knows the host.
+ */
+
+import { app } from "../../scripts/app.js";
+import { api } from "../../scripts/api.js";
+
+const TRAINER = "ScoftTrainLora";
+const HELPERS = [
+  "chart", "decision", "dom", "format", "gallery", "graph", "memory", "modal", "negatives_view",
+  "owner", "picture_dialog", "pictures_view", "presets", "previews", "review_nodes", "run_nodes", "run_state",
+  "run_view", "series", "server", "styles",
+];
+
+// The host forbids browsers to keep a *.js, but says nothing about *.mjs: without this, a browser
+// may put helpers of an earlier version of the pack beside this file.
+await Promise.all(
+  HELPERS.map((name) =>
+    fetch(new URL(`./lib/${name}.mjs`, import.meta.url), { cache: "no-cache" }).catch(() => null),
+  ),
+);
+const { executionIdOf, findNode } = await import("./lib/graph.mjs");
+const { Memory } = await import("./lib/memory.mjs");
+const { Owner } = await import("./lib/owner.mjs");
+const { attachPresets } = await import("./lib/presets.mjs");
+const { REVIEWED, ReviewNodes } = await import("./lib/review_nodes.mjs");
+const { RunNodes } = await import("./lib/run_nodes.mjs");
+const { serverOf } = await import("./lib/server.mjs");
+const { addStyles } = await import("./lib/styles.mjs");
+
+const rootGraph = () => app.rootGraph ?? app.graph;
+const placeIn = (workflow, executionId) => `${workflow}/${executionId}`;
+const server = serverOf(api);
+const shared = {
+  server,
+  memory: new Memory(window.sessionStorage),
+  find: (executionId) => findNode(rootGraph(), executionId),
+  placeOf(node) {
+    const executionId = executionIdOf(rootGraph(), node);
+    return executionId === null ? null : placeIn(rootGraph().id, executionId);
+  },
+};
+const runs = new RunNodes(shared);
+const reviews = new ReviewNodes(shared);
+const owner = new Owner(api);
+
+/** Pass messages on in their order, each to the workflow that it belongs to. */
+let last = Promise.resolve();
+function pass(detail) {
+  last = last.then(async () => {
+    const workflow = await owner.workflow();
+    const isOpen = workflow === null || workflow === rootGraph().id;
+    runs.event(detail, isOpen ? null : placeIn(workflow, detail.node));
+  });
+}
+
+let presets = null;
+const askPresets = () => {
+  presets ??= server.presets().catch((error) => {
+    presets = null;
+    throw error;
+  });
+  return presets;
+};
+
+function complain(error) {
+  app.extensionManager?.toast?.add({ severity: "error", summary: "SCoFT", detail: error.message, life: 8000 });
+}
+
+/** Make a node large enough for what it holds; a saved one gets its saved size after this. */
+function fit(node, width) {
+  const [wanted, height] = node.computeSize();
+  node.setSize([Math.max(width, wanted), height]);
+}
+
+app.registerExtension({
+  name: "Scoft",
+  setup() {
+    addStyles();
+    api.addEventListener("execution_start", () => owner.forget());
+    api.addEventListener("scoft.event", ({ detail }) => pass(detail));
+    api.addEventListener("execution_error", ({ detail }) => {
+      last = last.then(() => runs.hostError(detail.node_id, detail.exception_message));
+    });
+    api.addEventListener("execution_interrupted", ({ detail }) => {
+      last = last.then(() => runs.hostInterrupted(detail.node_id));
+    });
+    api.addEventListener("reconnected", () => runs.reconnected());
+  },
+  nodeCreated(node) {
+    if (node.comfyClass === TRAINER) {
+      runs.attach(node);
+      attachPresets(node, askPresets, complain);
+      fit(node, 420);
+    } else if (REVIEWED.includes(node.comfyClass)) {
+      reviews.attach(node);
+      fit(node, 300);
+    }
+  },
+  loadedGraphNode(node) {
+    if (node.comfyClass === TRAINER) runs.loaded(node);
+    else if (REVIEWED.includes(node.comfyClass)) reviews.loaded(node);
+  },
+});

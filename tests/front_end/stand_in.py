@@ -1,0 +1,218 @@
+"""The pack's routes as the front end sees them, over invented data, with a note of every POST."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from PIL import Image, ImageDraw
+
+PACK = Path(__file__).parents[2]
+DATASET, SET, RUN = "d1", "s1", "0123456789abcdef"
+CAPTIONS = [
+    "Photo of a korashan house with two round windows, in avelun",
+    '<img src=x onerror="window.broken = true"> a caption that is no markup',
+    "عکس یک خانهٔ قدیمی با پنجره‌های رنگی در یزد",
+    "새해 아침에 찍은 한옥 마당의 사진, 장독대와 감나무가 보인다",
+    "A festival table",
+]
+
+
+def _picture(size, seed, kind="picture"):
+    width, height = size
+    image = Image.new("RGB", size, tuple((seed * k) % 200 + 30 for k in (37, 71, 113)))
+    draw = ImageDraw.Draw(image)
+    for index in range(6):
+        x, y = (seed * 53 + index * 41) % width, (seed * 29 + index * 67) % height
+        shade = (index * 40 + 20,) * 3 if kind == "depth" else ((seed * 90) % 255, index * 40, 150)
+        draw.ellipse([x - 30, y - 20, x + 30, y + 40], fill=shade)
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+def _preview(seed):
+    both = Image.new("RGB", (516, 256), "white")
+    for place, number in ((0, 3), (260, seed)):
+        both.paste(Image.open(io.BytesIO(_picture((256, 256), number))), (place, 0))
+    data = io.BytesIO()
+    both.save(data, "PNG")
+    return data.getvalue()
+
+
+class StandIn:
+    """A server in a thread; its data may be changed between requests.
+
+    Attributes:
+        posts: [(path, body)] in the order they came.
+        refuse: a sentence with which every POST is answered 409, or None.
+        runs: run id -> answer of GET /scoft/runs/{run}.
+        queue_running: what the host's /queue has running.
+    """
+
+    def __init__(self):
+        self.posts = []
+        self.refuse = None
+        self.runs = {}
+        self.queue_running = []
+        self.presets = {"custom": {}}
+        self.rows = [
+            {
+                "sha256": f"{number:064x}",
+                "number": number,
+                "file_name": f"{number:04}.jpg",
+                "caption": CAPTIONS[(number - 1) % len(CAPTIONS)],
+                "generic_captions": [f"a photo of a building, number {number}"],
+                "category": ["Architecture", "Food & Drink", None][number % 3],
+                "era": ["modern", None][number % 2],
+                "included": number != 4,
+                "by": "dataset" if number == 4 else None,
+            }
+            for number in range(1, 13)
+        ]
+        self.negatives = {
+            f"{row['number']:05}": [
+                {
+                    "name": f"neg_{index:02}.png",
+                    "prompt": row["generic_captions"][0],
+                    "distance": None if row["number"] == 3 else round(0.1 + 0.07 * index, 3),
+                    "kept": None if row["number"] == 3 else index > 0,
+                    "by": None if row["number"] == 3 else "filter",
+                }
+                for index in range(4)
+            ]
+            for row in self.rows
+        }
+        handler = type("Handler", (_Handler,), {"stand_in": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def wait_for_post(self, number=1):
+        """Return the posts once there are `number` of them."""
+        for _ in range(200):
+            if len(self.posts) >= number:
+                return self.posts
+            time.sleep(0.02)
+        raise AssertionError(f"{number} POSTs expected but got {self.posts}")
+
+    def answer(self, path, body):
+        """Return (status, answer or picture bytes) of an address below /scoft."""
+        if body is not None:
+            self.posts.append((path, body))
+            if self.refuse:
+                return 409, {"error": self.refuse}
+        match path.split("/")[2:]:
+            case ["presets"]:
+                return 200, self.presets
+            case ["runs", run] if run in self.runs:
+                return 200, self.runs[run]
+            case ["runs", run, "stop"]:
+                return 200, {"run": run, "state": "stopping"}
+            case ["runs", _, "previews", name]:
+                return 200, _preview(4 + int(name.split("-")[1]) // 100)
+            case ["datasets", "open"]:
+                return 200, {"dataset": DATASET}
+            case ["datasets", dataset, *rest] if dataset == DATASET:
+                return self._dataset(rest, body)
+        return 404, {"error": f"There is nothing at {path}."}
+
+    def _dataset(self, rest, body):
+        match rest:
+            case []:
+                return 200, self._whole_dataset()
+            case ["pictures", sha256]:
+                return 200, _picture((300, 220), int(sha256, 16))
+            case ["rows", sha256]:
+                row = next(row for row in self.rows if row["sha256"] == sha256)
+                row |= {"included": body["included"], "by": "user"}
+                return 200, row
+            case ["negatives", _]:
+                return 200, self._whole_set()
+            case ["negatives", _, folder, "depth"]:
+                return 200, _picture((256, 256), int(folder), "depth")
+            case ["negatives", _, folder, "pictures", name]:
+                return 200, _picture((256, 256), int(folder) + int(name[4:6]) * 7 + 20)
+            case ["negatives", _, folder, name]:
+                negative = next(one for one in self.negatives[folder] if one["name"] == name)
+                kept = body["kept"]
+                by_filter = {"kept": (negative["distance"] or 1) > 0.1, "by": "filter"}
+                negative |= by_filter if kept is None else {"kept": kept, "by": "user"}
+                return 200, negative
+        return 404, {"error": "There is no such picture."}
+
+    def _counts(self):
+        kept = [one["kept"] for negatives in self.negatives.values() for one in negatives]
+        counts = {"kept": kept.count(True), "dropped": kept.count(False)}
+        return counts | {"undecided": kept.count(None), "suffix": "in avelun", "resolution": 256}
+
+    def _whole_dataset(self):
+        kept = sum(row["included"] for row in self.rows)
+        return {
+            "dataset": DATASET,
+            "name": "avelun",
+            "culture": "avelun",
+            "suffix": "in avelun",
+            "kept": kept,
+            "left_out": len(self.rows) - kept,
+            "problems": ["metadata.jsonl, row 5: `text` names no category."],
+            "rows": self.rows,
+            "sets": [{"negatives": SET, **self._counts()}],
+        }
+
+    def _whole_set(self):
+        keys = ("sha256", "number", "caption", "generic_captions")
+        rows = [
+            {key: row[key] for key in keys}
+            | {"folder": folder, "depth": True, "negatives": self.negatives[folder]}
+            for row in self.rows
+            for folder in [f"{row['number']:05}"]
+        ]
+        return {"dataset": DATASET, "negatives": SET, **self._counts(), "rows": rows}
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    stand_in: StandIn
+
+    def do_GET(self):
+        path = unquote(urlsplit(self.path).path)
+        if path == "/api/queue":
+            self._send(200, {"queue_running": self.stand_in.queue_running, "queue_pending": []})
+        elif path.startswith("/api/"):
+            self._send(*self.stand_in.answer(path.removeprefix("/api"), None))
+        else:
+            super().do_GET()
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        path = unquote(urlsplit(self.path).path)
+        self._send(*self.stand_in.answer(path.removeprefix("/api"), body))
+
+    def _send(self, status, answer):
+        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        kind = "image/png" if isinstance(answer, bytes) else "application/json"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def translate_path(self, path):
+        inside = unquote(urlsplit(path).path).lstrip("/")
+        return str(
+            PACK
+            / ("js" if inside.startswith("js/") else "tests/front_end")
+            / inside.removeprefix("js/")
+        )
+
+    def log_message(self, *_):
+        pass
