@@ -57,7 +57,9 @@ class MiniatureConfig(comfy.supported_models.SD15):
     unet_extra_config: Mapping[str, Any] = {}
 
 
-def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
+def build_model(
+    config: Config, weights: Weights, scaling_factor: float, *, disable_dynamic: bool = False
+) -> Any:
     """Return the host's MODEL, a ModelPatcher, of a UNet2DConditionModel.
 
     Args:
@@ -65,6 +67,7 @@ def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
         weights: its state dict, under diffusers' names.
         scaling_factor: of the VAE: the host's VAE gives and takes latents that are not scaled, and
             the MODEL scales them on their way in and out.
+        disable_dynamic: never to page weights; the host asks for it when it builds a MODEL anew.
     """
     model_config = MiniatureConfig(unet_config(config))
     model_config.latent_format = MiniatureLatents(scaling_factor)
@@ -72,7 +75,7 @@ def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
     model_config.set_inference_dtype(dtype, manual_cast)
     model = model_config.get_model({}, "")
     model.to(comfy.model_management.unet_offload_device())
-    patcher = _PATCHER(
+    patcher = (comfy.model_patcher.ModelPatcher if disable_dynamic else _PATCHER)(
         model,
         load_device=comfy.model_management.get_torch_device(),
         offload_device=comfy.model_management.unet_offload_device(),
@@ -81,8 +84,14 @@ def build_model(config: Config, weights: Weights, scaling_factor: float) -> Any:
     _require_same_keys("UNet", renamed, model.diffusion_model.state_dict())
     _set_groups(model.diffusion_model, config)
     # Newer hosts may page weights in as they are needed; theirs are the tensors themselves.
-    dynamic = hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
-    model.load_model_weights(renamed, "", **({"assign": True} if dynamic else {}))
+    if hasattr(patcher, "is_dynamic") and patcher.is_dynamic():
+        own = {name: value.clone() for name, value in renamed.items()}
+        model.load_model_weights(own, "", assign=True)
+    else:
+        model.load_model_weights(renamed, "")
+    # How newer hosts get a second, independent MODEL: their own trainer asks for one. Older hosts
+    # never read it.
+    patcher.cached_patcher_init = (build_model, (config, weights, scaling_factor))
     return patcher
 
 

@@ -153,7 +153,8 @@ class Progress:
         preview = None
         if picture is not None:
             with Image.open(picture) as opened:
-                preview = ("JPEG", opened.convert("RGB"), _PREVIEW)
+                # The host would enlarge a smaller one.
+                preview = ("JPEG", opened.convert("RGB"), min(_PREVIEW, max(opened.size)))
         try:
             self._bar.update_absolute(round(fraction * _BAR), _BAR, preview)
         except comfy.model_management.InterruptProcessingException:

@@ -24,3 +24,12 @@ def small_registry():
     with mock.patch.dict(backbones._REGISTRY), mock.patch.dict(models._BASES):
         register_small()
         yield
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory):
+    """A running ComfyUI with the pack in it, for one module."""
+    from running_host import running_host
+
+    with running_host(tmp_path_factory.mktemp("comfyui")) as started:
+        yield started
