@@ -9,6 +9,7 @@ every builder compares the keys itself. The other direction is in `bridge`.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,13 +151,17 @@ def build_clip(config: Config, weights: Weights, tokenizer: Path) -> Any:
         comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
     )
     state = _host_text_weights(weights)
+    # The first hosts with V3 nodes load the weights after the constructor, not in it.
+    takes_weights = "state_dict" in inspect.signature(comfy.sd.CLIP.__init__).parameters
     clip = comfy.sd.CLIP(
         target,
         parameters=comfy.utils.calculate_parameters(state),
         tokenizer_data={"clip_l_tokenizer_class": own_tokenizer},
         model_options={"clip_l_class": text_model, **_text_dtype(weights)},
-        state_dict=[state],
+        **({"state_dict": [state]} if takes_weights else {}),
     )
+    if not takes_weights:
+        clip.cond_stage_model.clip_l.load_sd(state)
     _require_same_keys("text encoder", state, clip.cond_stage_model.clip_l.transformer.state_dict())
     return clip
 
