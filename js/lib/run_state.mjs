@@ -47,30 +47,26 @@ export function hasEnded(state) {
 
 /** Return the state after one live message. Kinds that it does not know change nothing but `events`. */
 export function reduce(state, event) {
-  let next = state;
-  if (event.run && state.run && event.run !== state.run) {
-    // A start that had no id yet was this run's: its warnings and its phase go on with it.
-    next = isActive(state)
-      ? { ...emptyState(), ...starting(state), events: state.events }
-      : { ...emptyState(), events: state.events };
-  }
-  next = { ...next, run: event.run ?? next.run, events: next.events + 1 };
+  const another = event.run && state.run && event.run !== state.run;
+  // What a run tells before its id is known; the first of it begins a new one.
+  const begins = !event.run && ["phase", "warning"].includes(event.event) && !isActive(state);
+  const base = another || begins ? emptyState() : state;
+  const next = {
+    ...base,
+    run: event.run ?? base.run,
+    status: begins ? "preparing" : base.status,
+    events: state.events + 1,
+  };
   const change = CHANGES[event.event];
   return change ? { ...next, ...change(next, event) } : next;
 }
 
-function starting({ warnings, phase }) {
-  return { status: "preparing", warnings, phase };
-}
-
 const CHANGES = {
   phase(state, { phase, done, total }) {
-    const starts = !isActive(state);
     return {
       status: state.status === "stopping" ? "stopping" : "preparing",
       message: "",
       phase: { phase, done, total },
-      warnings: starts ? [] : state.warnings,
     };
   },
   settings(state, event) {
@@ -141,15 +137,16 @@ export function mergeHistory(state, snapshot, eventsBefore = state.events) {
   if (state.run && state.run !== snapshot.run) return state;
   const news = state.events > eventsBefore;
   const { validations = [], previews = [] } = snapshot;
-  const active = snapshot.phase ? "preparing" : "running";
-  const told = snapshot.state === "running" ? active : snapshot.state;
+  // The last phase stays in the answer when it is over and the steps have begun.
+  const phase = snapshot.phase && snapshot.phase.done < snapshot.phase.total ? snapshot.phase : null;
+  const told = snapshot.state !== "running" ? snapshot.state : phase ? "preparing" : "running";
   const keeps = state.status === "stopping" && snapshot.state === "running";
   return {
     ...state,
     run: snapshot.run,
     status: (news && state.status !== "idle") || keeps ? state.status : told,
     message: news ? state.message : snapshot.message || (told === state.status ? state.message : ""),
-    phase: news ? state.phase : snapshot.phase ?? null,
+    phase: news ? state.phase : phase,
     settings: state.settings ?? snapshot.settings ?? null,
     steps: state.steps || snapshot.steps || 0,
     rows: union(historyRows(snapshot.history), state.rows, "step"),

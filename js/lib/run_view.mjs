@@ -206,8 +206,9 @@ export class RunView {
     const children = [...this.element.children].filter((child) => child.offsetHeight > 0);
     if (children.length === 0) return;
     const heights = children.map((child) => (child === this.chartBox ? this.chartHeight() : child.offsetHeight));
-    const padding = (parseFloat(style.paddingTop) || 0) + (parseFloat(style.paddingBottom) || 0);
-    const height = Math.ceil(heights.reduce((sum, value) => sum + value, padding + gap * (heights.length - 1)));
+    const around = ["paddingTop", "paddingBottom", "borderTopWidth", "borderBottomWidth"];
+    const frame = around.reduce((sum, side) => sum + (parseFloat(style[side]) || 0), 0);
+    const height = Math.ceil(heights.reduce((sum, value) => sum + value, frame + gap * (heights.length - 1)) + 1);
     if (height === this.height) return;
     this.height = height;
     this.element.style.minHeight = `${height}px`;

@@ -51,6 +51,7 @@ class StandIn:
     Attributes:
         posts: [(path, body)] in the order they came.
         refuse: a sentence with which every POST is answered 409, or None.
+        refused: whether something was, or will be on purpose.
         runs: run id -> answer of GET /scoft/runs/{run}.
         queue_running: what the host's /queue has running.
     """
@@ -58,6 +59,7 @@ class StandIn:
     def __init__(self):
         self.posts = []
         self.refuse = None
+        self.refused = False
         self.runs = {}
         self.queue_running = []
         self.presets = {"custom": {}}
@@ -110,6 +112,7 @@ class StandIn:
         if body is not None:
             self.posts.append((path, body))
             if self.refuse:
+                self.refused = True
                 return 409, {"error": self.refuse}
         match path.split("/")[2:]:
             case ["presets"]:

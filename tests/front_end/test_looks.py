@@ -1,0 +1,37 @@
+"""How the views look: contrast in both palettes, and pictures of them for a person's eyes."""
+
+from __future__ import annotations
+
+import pytest
+from made import history, previews
+from stand_in import DATASET, RUN, SET
+
+
+def contrast(page, selector):
+    return page.evaluate("(selector) => helpers.lowestContrast(selector)", selector)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_texts_stand_out_from_their_ground(page, server, tmp_path, theme):
+    server.runs[RUN] = history(300, memorization=[0.02 + 0.0001 * n for n in range(300)]) | {
+        "previews": previews(100, 200),
+        "warnings": ["3 captions are longer than 77 tokens. Shorten them."],
+    }
+    page.evaluate("(run) => helpers.addTrainer(run)", RUN)
+    page.evaluate("nodes.loaded(node)")
+    page.locator(".scoft-preview-picture").wait_for()
+    page.wait_for_load_state("networkidle")
+    page.locator(".scoft-run").screenshot(path=tmp_path / f"run-{theme}.png")
+    found = contrast(page, ".scoft-run")
+    assert found["contrast"] >= 4.5, found
+    for negatives in (None, SET):
+        page.evaluate(
+            "([dataset, negatives]) => scoft.openGallery({ server, dataset, negatives })",
+            [DATASET, negatives],
+        )
+        page.wait_for_load_state("networkidle")
+        name = "negatives" if negatives else "pictures"
+        page.screenshot(path=tmp_path / f"{name}-{theme}.png")
+        found = contrast(page, "dialog")
+        assert found["contrast"] >= 4.5, found
+        page.keyboard.press("Escape")
