@@ -11,7 +11,7 @@ from . import host
 from .live import revision, shown
 from .running import carry_out, chosen_config
 from .types import ScoftDataset, require_dataset
-from .widgets import widgets
+from .widgets import allow_download, widgets
 
 __all__ = ["Caption"]
 
@@ -36,11 +36,7 @@ class Caption(io.ComfyNode):
                     default=False,
                     tooltip="Caption pictures that have plain captions, too.",
                 ),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=True,
-                    tooltip="Whether BLIP may be fetched where it is not found.",
-                ),
+                allow_download("BLIP"),
                 *widgets(CaptionConfig),
             ],
             outputs=[ScoftDataset.Output(display_name="dataset")],

@@ -13,7 +13,7 @@ from . import host
 from .live import revision, shown
 from .running import carry_out
 from .types import ScoftDataset, require_dataset
-from .widgets import config_from_widgets, widgets
+from .widgets import allow_download, config_from_widgets, widgets
 
 __all__ = ["DepthMaps"]
 
@@ -35,11 +35,7 @@ class DepthMaps(io.ComfyNode):
             inputs=[
                 ScoftDataset.Input("dataset"),
                 *widgets(NegativesConfig, only=("resolution", "crop", "seed")),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=True,
-                    tooltip="Whether MiDaS (some 490 MB) may be fetched where it is not found.",
-                ),
+                allow_download("MiDaS (some 490 MB)"),
             ],
             outputs=[
                 ScoftDataset.Output(display_name="dataset"),

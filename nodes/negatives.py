@@ -14,7 +14,7 @@ from . import host
 from .live import revision, shown
 from .running import carry_out, chosen_config, connected_base
 from .types import ScoftDataset, require_dataset
-from .widgets import widgets
+from .widgets import allow_download, widgets
 
 __all__ = ["DrawNegatives"]
 
@@ -39,11 +39,7 @@ class DrawNegatives(io.ComfyNode):
                 io.ControlNet.Input("control_net", tooltip="A depth ControlNet for the model."),
                 ScoftDataset.Input("dataset"),
                 *widgets(NegativesConfig, choices={"filter_backbone": (*backbone_names(), "none")}),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=True,
-                    tooltip="Whether a helper's weights may be fetched where they are not found.",
-                ),
+                allow_download("a helper network"),
                 io.Image.Input(
                     "depth",
                     optional=True,

@@ -14,7 +14,7 @@ from . import host
 from .live import LiveRun, decided, revision
 from .running import carry_out, chosen_config, connected_base, warn
 from .types import ScoftDataset, require_dataset
-from .widgets import config_from_widgets, widgets
+from .widgets import allow_download, config_from_widgets, widgets
 
 __all__ = ["TrainLora"]
 
@@ -42,11 +42,7 @@ class TrainLora(io.ComfyNode):
                 ),
                 *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}),
                 *widgets(MemoryConfig),
-                io.Boolean.Input(
-                    "allow_download",
-                    default=True,
-                    tooltip="Whether a helper's weights may be fetched where they are not found.",
-                ),
+                allow_download("a helper network"),
             ],
             outputs=[
                 io.LoraModel.Output(display_name="lora"),

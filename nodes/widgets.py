@@ -14,7 +14,7 @@ from comfy_api.latest import io
 
 from ..scoft_training.config import Option, options
 
-__all__ = ["config_from_widgets", "shown_values", "widgets"]
+__all__ = ["allow_download", "config_from_widgets", "shown_values", "widgets"]
 
 _Config = TypeVar("_Config")
 
@@ -43,6 +43,20 @@ def widgets(
         for option in options(config_class)
         if only is None or option.name in only
     ]
+
+
+def allow_download(what: str) -> Any:
+    """Return the widget of that name.
+
+    Args:
+        what: may be fetched, as the subject of a sentence.
+    """
+    return io.Boolean.Input(
+        "allow_download",
+        default=True,
+        tooltip=f"Whether {what} may be fetched where it is not found.",
+        **_advanced(),
+    )
 
 
 def config_from_widgets(config_class: type[_Config], values: Mapping[str, Any]) -> _Config:

@@ -110,6 +110,7 @@ class TrainConfig:
         "adam",
         "adam as in the paper, or adamw (decoupled weight decay) as in the authors' code.",
         choices=("adam", "adamw"),
+        advanced=True,
     )
     weight_decay: float = _option(
         0.0,
@@ -122,6 +123,7 @@ class TrainConfig:
         "constant",
         "Course of the learning rate after the warm-up (diffusers' schedules of the same names).",
         choices=("constant", "linear", "cosine", "cosine_with_restarts", "polynomial"),
+        advanced=True,
     )
     lr_warmup_steps: int = _option(
         0,
@@ -258,6 +260,7 @@ class TrainConfig:
         "A resumable checkpoint is written every n steps; 0 writes one only when stopping.",
         minimum=0,
         maximum=1_000_000,
+        advanced=True,
         changes_weights=False,
     )
     keep_checkpoints: int = _option(
@@ -273,6 +276,7 @@ class TrainConfig:
         "L_LDM over the test split's rows, with fixed noise and timesteps, every n steps; 0 never.",
         minimum=0,
         maximum=1_000_000,
+        advanced=True,
         changes_weights=False,
     )
 
