@@ -206,15 +206,23 @@ def _unet(model: Any, dtype: torch.dtype) -> nn.Module:
 
     layout = model.model.model_config.unet_config
     config = diffusers_unet_config(layout, _norm_groups(model.model.diffusion_model))
-    weights = _baked_weights(model, "MODEL", "diffusion_model.")
-    with torch.random.fork_rng(devices=[]):
+    weights = _baked_weights(model, "MODEL", dtype, "diffusion_model.")
+    with torch.device("meta"):
         unet = UNet2DConditionModel(**config)
     renamed = _renamed(weights, comfy.utils.unet_to_diffusers(layout), unet, "MODEL")
-    return _filled(unet, renamed, "MODEL", dtype)
+    return _filled(unet, renamed, "MODEL")
 
 
-def _baked_weights(patcher: Any, socket: str, prefix: str = "") -> dict[str, Tensor]:
+def _baked_weights(
+    patcher: Any, socket: str, dtype: torch.dtype, prefix: str = ""
+) -> dict[str, Tensor]:
     """Return a patcher's weights under `prefix`, copied to the CPU, its patches applied.
+
+    Args:
+        patcher: the host's; unloaded, so that its patches are not in the weights already.
+        socket: what it came through, for the message.
+        dtype: of the copies; patches are applied in fp32.
+        prefix: taken off the names.
 
     Raises:
         ConfigError: quantised weights.
@@ -233,7 +241,7 @@ def _baked_weights(patcher: Any, socket: str, prefix: str = "") -> dict[str, Ten
         if key in patcher.patches:
             patches = [_copied(patch) for patch in patcher.patches[key]]
             weight = comfy.lora.calculate_weight(patches, weight, key)
-        found[key.removeprefix(prefix)] = weight
+        found[key.removeprefix(prefix)] = weight.to(dtype).contiguous()
     return found
 
 
@@ -311,7 +319,7 @@ def _vae(vae: Any, scaling_factor: float, dtype: torch.dtype) -> nn.Module:
             f"This VAE is of the kind {type(network).__name__}, not Stable Diffusion's. Connect "
             "the VAE of the checkpoint."
         )
-    weights = _baked_weights(vae.patcher, "VAE")
+    weights = _baked_weights(vae.patcher, "VAE", dtype)
     channels, layers = [], 0
     while (key := f"encoder.down.{len(channels)}.block.0.conv2.weight") in weights:
         channels.append(weights[key].shape[0])
@@ -328,10 +336,10 @@ def _vae(vae: Any, scaling_factor: float, dtype: torch.dtype) -> nn.Module:
         "norm_num_groups": _norm_groups(network),
         "scaling_factor": scaling_factor,
     }
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):
         engine_vae = AutoencoderKL(**config)
     renamed = convert_ldm_vae_checkpoint(weights, config)
-    return _filled(engine_vae, renamed, "VAE", dtype)
+    return _filled(engine_vae, renamed, "VAE")
 
 
 def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) -> ControlNet:
@@ -366,16 +374,16 @@ def controlnet_from_host(control_net: Any, model: Any, *, dtype: torch.dtype) ->
     config = diffusers_unet_config(layout, _norm_groups(network))
     for key in ("sample_size", "out_channels", "up_block_types"):
         config.pop(key)
-    weights = _baked_weights(control_net.control_model_wrapped, "CONTROL_NET")
+    weights = _baked_weights(control_net.control_model_wrapped, "CONTROL_NET", dtype)
     names = {**comfy.utils.unet_to_diffusers(layout), **control_names(config)}
-    with torch.random.fork_rng(devices=[]):
+    with torch.device("meta"):
         engine_network = ControlNetModel(
             **config,
             conditioning_channels=weights["input_hint_block.0.weight"].shape[1],
             conditioning_embedding_out_channels=_HINT_CHANNELS,
         )
     renamed = _renamed(weights, names, engine_network, "CONTROL_NET")
-    return ControlNet.of("from the canvas", _filled(engine_network, renamed, "CONTROL_NET", dtype))
+    return ControlNet.of("from the canvas", _filled(engine_network, renamed, "CONTROL_NET"))
 
 
 def _context_channels(network: nn.Module) -> int | None:
@@ -418,18 +426,19 @@ def _norm_groups(network: nn.Module) -> int:
     return max(groups, default=32)
 
 
-def _filled(
-    network: nn.Module, weights: Mapping[str, Tensor], socket: str, dtype: torch.dtype
-) -> nn.Module:
-    """Fill a network, every weight of it, and freeze it."""
+def _filled(network: nn.Module, weights: dict[str, Tensor], socket: str) -> nn.Module:
+    """Make these tensors the weights of a network without any (on meta), and freeze it.
+
+    Filling a network that has its own would hold every weight twice, and draw the first ones.
+    """
     try:
-        network.load_state_dict(dict(weights))
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         detail = str(error).strip().splitlines()[1].strip()
         raise ConfigError(
             f"This {socket}'s weights do not fit Stable Diffusion's layout ({detail}). {_ACCEPTED}"
         ) from error
-    return network.to(dtype).requires_grad_(False).eval()
+    return network.requires_grad_(False).eval()
 
 
 class HostCaptionEncoder:

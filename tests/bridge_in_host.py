@@ -556,7 +556,9 @@ def main(folder: str) -> None:
     with torch.inference_mode():
         made = host_model("sd1")
     with torch.inference_mode(False):
+        drawn = torch.get_rng_state()
         unet = bridge._unet(made, torch.float32)
+        assert torch.equal(torch.get_rng_state(), drawn)
         assert not any(parameter.is_inference() for parameter in unet.parameters())
     answers: Pairs = {}
     with torch.inference_mode(False), torch.no_grad():
