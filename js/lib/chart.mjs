@@ -137,7 +137,12 @@ export class Chart {
   draw() {
     const { width, height } = this.size;
     const { log, smoothing } = this.view;
-    const shown = this.shown().map((curve) => ({ ...curve, raw: drawable(curve.points, log) }));
+    const shown = this.shown().map((curve) => {
+      // Values that have no place on the scale count in the mean all the same.
+      const smoothes = smoothing > 0 && curve.points.length > 1 && !curve.marks;
+      const smoothed = smoothes ? drawable(smooth(curve.points, smoothing), log) : [];
+      return { ...curve, raw: drawable(curve.points, log), smoothed };
+    });
     const last = Math.max(1, this.lastStep(shown));
     this.x = scale([Math.min(1, last - 1), last], [MARGIN.left, width - MARGIN.right]);
     const inside = [MARGIN.left, width - MARGIN.right];
@@ -149,9 +154,7 @@ export class Chart {
     for (const curve of shown) {
       const steps = [0, last];
       lines.push(...this.curveLines(curve, thin(curve.raw, columns / 2, steps), y, false));
-      if (smoothing > 0 && curve.raw.length > 1 && !curve.marks) {
-        lines.push(...this.curveLines(curve, thin(smooth(curve.raw, smoothing), columns / 2, steps), y, true));
-      }
+      lines.push(...this.curveLines(curve, thin(curve.smoothed, columns / 2, steps), y, true));
     }
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.cursorLayer = svgElement("g", { class: "scoft-cursor" });
@@ -159,7 +162,7 @@ export class Chart {
       this.svg,
       this.grid(domain, y, last, log),
       svgElement("g", {}, ...lines),
-      shown.some((curve) => curve.raw.length)
+      lines.length
         ? null
         : svgElement("text", { class: "scoft-tick", x: width / 2, y: height / 2, "text-anchor": "middle", text: this.emptyText() }),
       this.cursorLayer,
@@ -310,7 +313,10 @@ function valueAt(points, step) {
 }
 
 function* values(curves) {
-  for (const { raw } of curves) for (const [, value] of raw) yield value;
+  for (const { raw, smoothed } of curves) {
+    for (const [, value] of raw) yield value;
+    for (const [, value] of smoothed) yield value;
+  }
 }
 
 function round(value) {

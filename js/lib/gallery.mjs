@@ -60,7 +60,12 @@ class Gallery {
       element(
         "header",
         { class: "scoft-dialog-head" },
-        element("h2", { class: "scoft-title", dir: "auto", text: culture && culture !== name ? `${name} (${culture})` : name }),
+        element(
+          "h2",
+          { class: "scoft-title", dir: "auto" },
+          name,
+          culture ? element("span", { class: "scoft-culture", dir: "auto", text: culture }) : null,
+        ),
         element("div", { class: "scoft-tabs", role: "group", "aria-label": "View" }, ...this.tabs),
         this.sets,
         button("Close", { on: { click: () => this.dialog.close() } }),

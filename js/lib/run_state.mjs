@@ -232,8 +232,9 @@ function paceOf(rows, recent = 20) {
   const slowMean = mean(slow.slice(-recent));
   const quick = mean(timed.filter((row) => !isSlow(row)).slice(-recent)) ?? slowMean;
   const newest = slow.at(-1)?.step ?? null;
-  // The n-th step is the first of them, so that one alone tells the period, too.
-  const period = slow.length > 1 ? newest - slow.at(-2).step : newest;
+  // One alone does not tell the period, but none can lie before it or since.
+  const alone = Math.max(newest, timed.at(-1).step - newest + 1);
+  const period = slow.length > 1 ? newest - slow.at(-2).step : alone;
   return { quick, slow: slowMean ?? quick, period, newest };
 }
 

@@ -100,7 +100,9 @@ export function domainOf(values, log = false) {
     const air = Math.max((high / low) ** 0.05, 1.1);
     return [low / air, high * air];
   }
-  const air = (high - low) * 0.05 || Math.abs(high) * 0.1 || 1;
+  // A mean of equal values differs from them by rounding, which is no range to draw.
+  const isFlat = high - low <= Math.max(Math.abs(low), Math.abs(high)) * 1e-6;
+  const air = isFlat ? Math.abs(high) * 0.1 || 1 : (high - low) * 0.05;
   // A curve that never goes below zero is not drawn as if it could.
   return [low >= 0 ? Math.max(0, low - air) : low - air, high + air];
 }

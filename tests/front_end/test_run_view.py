@@ -134,6 +134,11 @@ def test_values_that_a_logarithmic_scale_has_no_place_for_are_counted(page, serv
     page.evaluate("(run) => helpers.addTrainer(run)", RUN)
     page.evaluate("nodes.loaded(node)")
     page.get_by_text("no place for 2 values").wait_for()
+    # The means are 0, 0.105, 0.066 and 0.076, of which the first alone has no place.
+    line = page.locator("path.scoft-curve-contrastive:not(.scoft-faint)")
+    places = [float(y) for y in re.findall(r" ([\d.-]+)", line.get_attribute("d"))]
+    assert len(places) == 3
+    assert places[0] < places[2] < places[1] < 150
 
 
 def test_ten_thousand_steps_draw_as_few_points_as_the_width_has_room_for(page, server):

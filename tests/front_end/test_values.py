@@ -71,6 +71,14 @@ def test_tick_marks_are_round_numbers(page):
     assert page.evaluate("scoft.logTicks([0.15, 0.6], 4)") == [0.2, 0.5]
 
 
+def test_a_flat_curve_gets_a_range_with_tick_marks(page):
+    for values in ([0.2, 0.2], [0.2, 0.2 - 2**-55], [0, 0], [-3, -3]):
+        low, high = page.evaluate("(values) => scoft.domainOf(values)", values)
+        assert low <= min(values) < high
+        ticks = page.evaluate("(domain) => scoft.linearTicks(domain, 4)", [low, high])
+        assert 2 <= len(ticks) <= 6
+
+
 def test_what_a_scale_cannot_show_is_left_out(page):
     points = [[1, 0.5], [2, None], [3, 0], [4, -1]]
     assert page.evaluate("(points) => scoft.drawable(points, true)", points) == [[1, 0.5]]
@@ -136,8 +144,12 @@ def test_time_left_counts_quick_and_slow_steps_apart(page):
     # Steps 11 to 20 are to come: 12, 16 and 20 take 5 s, the other seven 1 s.
     assert reduced(page, *events, then="scoft.secondsLeft(state)") == 22
     assert reduced(page, *events, then="scoft.secondsPerStep(state)") == 2
-    # One slow step alone tells that every fourth is: 8, 12, 16 and 20, and eleven quick ones.
+    # One slow step alone, the fourth: 8, 12, 16 and 20 may be, and eleven quick ones.
     assert reduced(page, *events[:5], then="scoft.secondsLeft(state)") == 31
+    # Where the first was slow and five were not, every sixth is taken to be: 7, 13 and 19.
+    first = step(1, steps=20, seconds=5, losses=slow)
+    quick = [step(number, steps=20) for number in range(2, 7)]
+    assert reduced(page, first, *quick, then="scoft.secondsLeft(state)") == 3 * 5 + 11
     assert reduced(page, *events[:3], then="scoft.secondsLeft(state)") == 17
     assert reduced(page, then="scoft.secondsLeft(state)") is None
 
