@@ -210,7 +210,7 @@ export class Chart {
         svgElement("text", { class: "scoft-tick", x: MARGIN.left - 6, y: place + 3.5, "text-anchor": "end", text: formatNumber(tick) }),
       );
     }
-    const wanted = Math.max(2, Math.floor((width - MARGIN.left) / 70));
+    const wanted = Math.max(2, Math.floor((width - MARGIN.left) / 45));
     for (const tick of linearTicks([Math.min(1, last - 1), last], wanted, true)) {
       if (tick === 0) continue;
       const place = round(this.x(tick));

@@ -11,6 +11,25 @@ def contrast(page, selector):
     return page.evaluate("(selector) => helpers.lowestContrast(selector)", selector)
 
 
+def clipped(page):
+    """Return what reaches beyond the view's sides, in nodes of a usual and of a small width."""
+    return page.evaluate(
+        """async () => {
+            const found = [];
+            for (const width of [400, 280]) {
+                document.getElementById("node").style.width = `${width}px`;
+                await helpers.drawn();
+                const { right } = document.querySelector(".scoft-run").getBoundingClientRect();
+                for (const one of document.querySelectorAll(".scoft-run *")) {
+                    const box = one.getBoundingClientRect();
+                    if (box.width > 1 && box.right > right) found.push(`${width} ${one.className}`);
+                }
+            }
+            return found;
+        }"""
+    )
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_texts_stand_out_from_their_ground(page, server, tmp_path, theme):
     server.runs[RUN] = history(300, memorization=[0.02 + 0.0001 * n for n in range(300)]) | {
@@ -22,6 +41,7 @@ def test_texts_stand_out_from_their_ground(page, server, tmp_path, theme):
     page.locator(".scoft-preview-picture").wait_for()
     page.wait_for_load_state("networkidle")
     page.locator(".scoft-run").screenshot(path=tmp_path / f"run-{theme}.png")
+    assert clipped(page) == []
     found = contrast(page, ".scoft-run")
     assert found["contrast"] >= 4.5, found
     for negatives in (None, SET):
