@@ -42,7 +42,7 @@ __all__ = [
     "make_negatives",
 ]
 
-_STOPPED = "Stopped; what is finished stays. The same command goes on from there."
+_STOPPED = "Stopped; what is finished stays. Started again, it goes on from there."
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ class RunFolder:
         except OSError as error:
             raise OutputError(
                 f"{self._path}: the log cannot be written ({error}). Make room on the disk, then "
-                "start the same command again; it goes on from the last checkpoint."
+                "start the same run again; it goes on from the last checkpoint."
             ) from error
 
     def require_free_output(self) -> None:

@@ -210,7 +210,7 @@ class _Run:
             )
         except StopRequested:
             yield StoppedEvent(
-                0, "Stopped before the first step. The same command goes on from what is computed."
+                0, "Stopped before the first step. Started again, it goes on from what is computed."
             )
             return
         if training_set.cut_captions:
@@ -287,7 +287,7 @@ class _Run:
                 yield StoppedEvent(
                     trainer.step,
                     f"Stopped after step {trainer.step} of {self._config.steps}; everything is "
-                    "saved. The same command goes on from there.",
+                    "saved. Started again, the same run goes on from there.",
                     str(so_far) if trainer.step else "",
                 )
                 return

@@ -83,7 +83,7 @@ def running_host(folder, *flags):
     """Start ComfyUI in an empty folder of its own; skip where there is none."""
     if not (COMFYUI / "main.py").is_file():
         pytest.skip(f"no ComfyUI checkout at {COMFYUI}: set COMFYUI_PATH")
-    (folder / "custom_nodes").mkdir()
+    (folder / "custom_nodes").mkdir(parents=True)
     (folder / "custom_nodes" / "scoft").symlink_to(PACK)
     port, log = _free_port(), folder / "host.log"
     command = [sys.executable, "main.py", "--cpu", "--disable-api-nodes", "--port", str(port)]
