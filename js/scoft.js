@@ -9,9 +9,27 @@ import { api } from "../../scripts/api.js";
 
 const TRAINER = "ScoftTrainLora";
 const HELPERS = [
-  "chart", "decision", "dom", "format", "gallery", "graph", "memory", "modal", "negatives_view",
-  "owner", "picture_dialog", "pictures_view", "presets", "previews", "review_nodes", "run_nodes", "run_state",
-  "run_view", "series", "server", "styles",
+  "chart",
+  "decision",
+  "dom",
+  "format",
+  "gallery",
+  "graph",
+  "memory",
+  "modal",
+  "negatives_view",
+  "owner",
+  "picture_dialog",
+  "pictures_view",
+  "presets",
+  "previews",
+  "review_nodes",
+  "run_nodes",
+  "run_state",
+  "run_view",
+  "series",
+  "server",
+  "styles",
 ];
 
 // The host forbids browsers to keep a *.js, but says nothing about *.mjs: without this, a browser
@@ -66,7 +84,12 @@ const askPresets = () => {
 };
 
 function complain(error) {
-  app.extensionManager?.toast?.add({ severity: "error", summary: "SCoFT", detail: error.message, life: 8000 });
+  app.extensionManager?.toast?.add({
+    severity: "error",
+    summary: "SCoFT",
+    detail: error.message,
+    life: 8000,
+  });
 }
 
 /** Make a node large enough for what it holds; a saved one gets its saved size after this. */

@@ -6,7 +6,16 @@
 
 import { button, element, replaceChildren, setText, svgElement } from "./dom.mjs";
 import { formatNumber } from "./format.mjs";
-import { domainOf, drawable, linearTicks, logTicks, nearest, scale, smooth, thin } from "./series.mjs";
+import {
+  domainOf,
+  drawable,
+  linearTicks,
+  logTicks,
+  nearest,
+  scale,
+  smooth,
+  thin,
+} from "./series.mjs";
 
 const MARGIN = { left: 46, right: 10, top: 8, bottom: 20 };
 const FEW = 60; // Up to so many raw values of a sparse curve are drawn as dots, too.
@@ -30,7 +39,11 @@ export class Chart {
   }
 
   build() {
-    this.svg = svgElement("svg", { class: "scoft-chart-svg", role: "img", "aria-label": "No values yet" });
+    this.svg = svgElement("svg", {
+      class: "scoft-chart-svg",
+      role: "img",
+      "aria-label": "No values yet",
+    });
     this.plot = element(
       "div",
       {
@@ -48,7 +61,10 @@ export class Chart {
       this.svg,
     );
     this.readout = element("p", { class: "scoft-spoken", role: "status" });
-    this.legendCaption = element("p", { class: "scoft-muted scoft-legend-caption", "aria-hidden": "true" });
+    this.legendCaption = element("p", {
+      class: "scoft-muted scoft-legend-caption",
+      "aria-hidden": "true",
+    });
     this.legend = element("div", { class: "scoft-legend", role: "group", "aria-label": "Curves" });
     this.note = element("p", { class: "scoft-muted scoft-chart-note", hidden: true });
     this.element = element(
@@ -164,7 +180,13 @@ export class Chart {
       svgElement("g", {}, ...lines),
       lines.length
         ? null
-        : svgElement("text", { class: "scoft-tick", x: width / 2, y: height / 2, "text-anchor": "middle", text: this.emptyText() }),
+        : svgElement("text", {
+            class: "scoft-tick",
+            x: width / 2,
+            y: height / 2,
+            "text-anchor": "middle",
+            text: this.emptyText(),
+          }),
       this.cursorLayer,
     );
     this.describe(shown);
@@ -185,14 +207,23 @@ export class Chart {
     const faint = !smoothed && this.view.smoothing > 0 && !curve.marks;
     const kind = `scoft-curve-${curve.key}${faint ? " scoft-faint" : ""}`;
     const path = points
-      .map(([step, value], index) => `${index ? "L" : "M"}${round(this.x(step))} ${round(y(value))}`)
+      .map(
+        ([step, value], index) => `${index ? "L" : "M"}${round(this.x(step))} ${round(y(value))}`,
+      )
       .join("");
-    const parts = [svgElement("path", { class: `scoft-line ${kind}`, d: path, "data-key": curve.key })];
+    const parts = [
+      svgElement("path", { class: `scoft-line ${kind}`, d: path, "data-key": curve.key }),
+    ];
     const dots = points.length === 1 || (!smoothed && curve.sparse && points.length <= FEW);
     if (dots) {
       parts.push(
         ...points.map(([step, value]) =>
-          svgElement("circle", { class: `scoft-dot ${kind}`, cx: round(this.x(step)), cy: round(y(value)), r: curve.marks ? 3 : 2 }),
+          svgElement("circle", {
+            class: `scoft-dot ${kind}`,
+            cx: round(this.x(step)),
+            cy: round(y(value)),
+            r: curve.marks ? 3 : 2,
+          }),
         ),
       );
     }
@@ -207,7 +238,13 @@ export class Chart {
       const place = round(y(tick));
       group.append(
         svgElement("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: place, y2: place }),
-        svgElement("text", { class: "scoft-tick", x: MARGIN.left - 6, y: place + 3.5, "text-anchor": "end", text: formatNumber(tick) }),
+        svgElement("text", {
+          class: "scoft-tick",
+          x: MARGIN.left - 6,
+          y: place + 3.5,
+          "text-anchor": "end",
+          text: formatNumber(tick),
+        }),
       );
     }
     const wanted = Math.max(2, Math.floor((width - MARGIN.left) / 45));
@@ -216,8 +253,19 @@ export class Chart {
       const place = round(this.x(tick));
       const anchor = place > width - MARGIN.right - 12 ? "end" : "middle";
       group.append(
-        svgElement("line", { x1: place, x2: place, y1: height - MARGIN.bottom, y2: height - MARGIN.bottom + 4 }),
-        svgElement("text", { class: "scoft-tick", x: place, y: height - 5, "text-anchor": anchor, text: tick }),
+        svgElement("line", {
+          x1: place,
+          x2: place,
+          y1: height - MARGIN.bottom,
+          y2: height - MARGIN.bottom + 4,
+        }),
+        svgElement("text", {
+          class: "scoft-tick",
+          x: place,
+          y: height - 5,
+          "text-anchor": anchor,
+          text: tick,
+        }),
       );
     }
     return group;
@@ -236,7 +284,10 @@ export class Chart {
     );
     const lost = shown.reduce((sum, curve) => sum + curve.points.length - curve.raw.length, 0);
     this.note.hidden = lost === 0;
-    setText(this.note, lost ? `A logarithmic scale has no place for ${lost} values at or below 0.` : "");
+    setText(
+      this.note,
+      lost ? `A logarithmic scale has no place for ${lost} values at or below 0.` : "",
+    );
   }
 
   point(event) {
@@ -249,7 +300,14 @@ export class Chart {
   }
 
   key(event) {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, PageUp: 10, PageDown: -10, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      PageUp: 10,
+      PageDown: -10,
+      Home: -Infinity,
+      End: Infinity,
+    };
     const move = steps[event.key];
     if (move === undefined) return;
     event.preventDefault();
@@ -291,12 +349,24 @@ export class Chart {
       if (value === undefined) continue;
       texts.push(`${curve.label} ${formatNumber(value)}`);
       if (drawable([[this.cursor, value]], log).length) {
-        dots.push(svgElement("circle", { class: `scoft-dot scoft-curve-${curve.key}`, cx: place, cy: round(this.y(value)), r: 3.5 }));
+        dots.push(
+          svgElement("circle", {
+            class: `scoft-dot scoft-curve-${curve.key}`,
+            cx: place,
+            cy: round(this.y(value)),
+            r: 3.5,
+          }),
+        );
       }
     }
     replaceChildren(
       this.cursorLayer,
-      svgElement("line", { x1: place, x2: place, y1: MARGIN.top, y2: this.size.height - MARGIN.bottom }),
+      svgElement("line", {
+        x1: place,
+        x2: place,
+        y1: MARGIN.top,
+        y2: this.size.height - MARGIN.bottom,
+      }),
       ...dots,
     );
     setText(this.readout, `Step ${this.cursor}: ${texts.join(", ")}`);

@@ -24,7 +24,13 @@ export function decidable({ source, large, name, state, decide, takesBack = fals
   const toggle = button(
     "",
     { class: "scoft-toggle", "aria-label": name, title: "Click to keep or drop" },
-    element("img", { src: source, alt: "", loading: "lazy", decoding: "async", draggable: "false" }),
+    element("img", {
+      src: source,
+      alt: "",
+      loading: "lazy",
+      decoding: "async",
+      draggable: "false",
+    }),
     badge,
   );
   const enlarge = button("⤢", {

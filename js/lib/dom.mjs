@@ -24,7 +24,11 @@ export function svgElement(tag, attributes = {}, ...children) {
 
 /** Return a button that neither submits nor takes the canvas's key strokes. */
 export function button(text, attributes = {}, ...children) {
-  return element("button", { type: "button", class: "scoft-button", text, ...attributes }, ...children);
+  return element(
+    "button",
+    { type: "button", class: "scoft-button", text, ...attributes },
+    ...children,
+  );
 }
 
 /** Set an element's text only where it differs, so that screen readers hear each change once. */
@@ -42,7 +46,8 @@ function build(target, attributes, children) {
     if (value === false || value == null) continue;
     if (name === "text") target.append(String(value));
     else if (name === "on") {
-      for (const [event, listener] of Object.entries(value)) target.addEventListener(event, listener);
+      for (const [event, listener] of Object.entries(value))
+        target.addEventListener(event, listener);
     } else target.setAttribute(name, value === true ? "" : value);
   }
   target.append(...children.filter((child) => child != null));

@@ -100,7 +100,8 @@ class Gallery {
   async choose(view) {
     this.view = view;
     this.filter = "all";
-    for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.view === view));
+    for (const tab of this.tabs)
+      tab.setAttribute("aria-pressed", String(tab.dataset.view === view));
     this.sets.hidden = view !== "negatives" || this.dataset.sets.length < 2;
     this.sets.value = this.setId ?? "";
     if (view === "negatives" && !this.set) await this.loadSet();
@@ -121,7 +122,10 @@ class Gallery {
 
   render() {
     if (this.view === "negatives" && !this.set) {
-      replaceChildren(this.body, element("p", { class: "scoft-error", role: "alert", text: this.error }));
+      replaceChildren(
+        this.body,
+        element("p", { class: "scoft-error", role: "alert", text: this.error }),
+      );
       return;
     }
     this.renderCounts();
@@ -129,7 +133,9 @@ class Gallery {
     this.body.className = `scoft-gallery-body scoft-${this.view}`;
     replaceChildren(
       this.body,
-      ...(found.length ? found : [element("p", { class: "scoft-muted", text: "Nothing to show here." })]),
+      ...(found.length
+        ? found
+        : [element("p", { class: "scoft-muted", text: "Nothing to show here." })]),
     );
     this.body.scrollTop = 0;
   }
@@ -139,7 +145,9 @@ class Gallery {
   }
 
   items() {
-    return this.view === "pictures" ? this.dataset.rows : this.set.rows.flatMap((row) => row.negatives);
+    return this.view === "pictures"
+      ? this.dataset.rows
+      : this.set.rows.flatMap((row) => row.negatives);
   }
 
   /** Bring the counts up to date; what is on the screen stays there, whatever the filter says. */
@@ -156,7 +164,10 @@ class Gallery {
     const focused = this.filters.contains(document.activeElement);
     replaceChildren(this.filters, ...buttons);
     if (focused) buttons.find((one) => one.dataset.filter === this.filter).focus();
-    setText(this.status, "Click a picture to keep or drop it. Decisions are saved and count from the next run on.");
+    setText(
+      this.status,
+      "Click a picture to keep or drop it. Decisions are saved and count from the next run on.",
+    );
   }
 
   chooseFilter(key) {
@@ -172,7 +183,9 @@ class Gallery {
     const { server, dataset } = this;
     return dataset.rows
       .filter(this.matcher())
-      .map((row) => pictureCard({ row, server, dataset: dataset.dataset, onChange: () => this.renderCounts() }));
+      .map((row) =>
+        pictureCard({ row, server, dataset: dataset.dataset, onChange: () => this.renderCounts() }),
+      );
   }
 
   negatives() {
@@ -207,7 +220,9 @@ function problemList(problems) {
   return element(
     "details",
     { class: "scoft-warnings" },
-    element("summary", { text: count(problems.length, "note on the dataset", "notes on the dataset") }),
+    element("summary", {
+      text: count(problems.length, "note on the dataset", "notes on the dataset"),
+    }),
     element("ul", {}, ...problems.map((text) => element("li", { text, dir: "auto" }))),
   );
 }

@@ -28,13 +28,16 @@ export class Memory {
     }
     if (place === null) return;
     this.attempt((storage) =>
-      value === null ? storage.removeItem(name(place, key)) : storage.setItem(name(place, key), value),
+      value === null
+        ? storage.removeItem(name(place, key))
+        : storage.setItem(name(place, key), value),
     );
   }
 
   /** Return the value last kept, or null; what this page saw counts before what was saved. */
   recall(node, place, key) {
-    const seen = place === null ? null : this.attempt((storage) => storage.getItem(name(place, key)));
+    const seen =
+      place === null ? null : this.attempt((storage) => storage.getItem(name(place, key)));
     return seen ?? node.properties?.[key] ?? null;
   }
 

@@ -8,7 +8,10 @@ import { element } from "./dom.mjs";
  * @param {{class: string, label: string}} options: `label` is what a screen reader calls it.
  */
 export function modal({ class: name, label }) {
-  const dialog = element("dialog", { class: `scoft-root scoft-dialog ${name}`, "aria-label": label });
+  const dialog = element("dialog", {
+    class: `scoft-root scoft-dialog ${name}`,
+    "aria-label": label,
+  });
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();

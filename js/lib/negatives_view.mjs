@@ -30,10 +30,16 @@ export function negativesRow({ row, matches, always, server, dataset, set, onCha
   const still = [
     stillPicture("Picture", server.pictureUrl(dataset, row.sha256, 320), row.caption),
     row.depth
-      ? stillPicture("Depth", server.depthUrl(dataset, set, row.folder, 320), `Depth of ${row.caption}`)
+      ? stillPicture(
+          "Depth",
+          server.depthUrl(dataset, set, row.folder, 320),
+          `Depth of ${row.caption}`,
+        )
       : null,
   ];
-  const cards = shown.map((negative) => negativeCard({ row, negative, server, dataset, set, onChange }));
+  const cards = shown.map((negative) =>
+    negativeCard({ row, negative, server, dataset, set, onChange }),
+  );
   return element(
     "section",
     { class: "scoft-negatives-row", "aria-label": row.caption },
@@ -73,9 +79,13 @@ function negativeCard({ row, negative, server, dataset, set, onChange }) {
     body: [
       element("p", {
         class: "scoft-meta",
-        text: isNumber(negative.distance) ? `distance ${formatNumber(negative.distance)}` : "no distance yet",
+        text: isNumber(negative.distance)
+          ? `distance ${formatNumber(negative.distance)}`
+          : "no distance yet",
       }),
-      prompt ? element("p", { class: "scoft-generic", dir: "auto", title: prompt, text: prompt }) : null,
+      prompt
+        ? element("p", { class: "scoft-generic", dir: "auto", title: prompt, text: prompt })
+        : null,
     ],
   }).element;
 }

@@ -22,8 +22,16 @@ export function openPicture(picture, step = null) {
   const dialog = modal({ class: "scoft-picture-dialog", label: "Picture" });
   const arrows = step
     ? [
-        button("‹", { class: "scoft-button scoft-icon", "aria-label": "Previous", on: { click: () => show(step(-1)) } }),
-        button("›", { class: "scoft-button scoft-icon", "aria-label": "Next", on: { click: () => show(step(1)) } }),
+        button("‹", {
+          class: "scoft-button scoft-icon",
+          "aria-label": "Previous",
+          on: { click: () => show(step(-1)) },
+        }),
+        button("›", {
+          class: "scoft-button scoft-icon",
+          "aria-label": "Next",
+          on: { click: () => show(step(1)) },
+        }),
       ]
     : [];
   dialog.append(

@@ -34,7 +34,12 @@ export function pictureCard({ row, server, dataset, onChange }) {
       ...row.generic_captions.map((text) =>
         element("p", { class: "scoft-generic", dir: "auto", title: "Generic caption", text }),
       ),
-      element("p", { class: "scoft-muted scoft-meta", dir: "auto", text: meta(row), title: row.file_name }),
+      element("p", {
+        class: "scoft-muted scoft-meta",
+        dir: "auto",
+        text: meta(row),
+        title: row.file_name,
+      }),
     ],
   });
   return card.element;

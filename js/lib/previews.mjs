@@ -29,8 +29,16 @@ export class Previews {
       { class: "scoft-preview-open", title: "Show large", on: { click: () => this.enlarge() } },
       this.picture,
     );
-    this.back = button("‹", { class: "scoft-button scoft-icon", "aria-label": "Earlier step", on: { click: () => this.move(-1) } });
-    this.forward = button("›", { class: "scoft-button scoft-icon", "aria-label": "Later step", on: { click: () => this.move(1) } });
+    this.back = button("‹", {
+      class: "scoft-button scoft-icon",
+      "aria-label": "Earlier step",
+      on: { click: () => this.move(-1) },
+    });
+    this.forward = button("›", {
+      class: "scoft-button scoft-icon",
+      "aria-label": "Later step",
+      on: { click: () => this.move(1) },
+    });
     this.slider = element("input", {
       type: "range",
       class: "scoft-slider",
@@ -53,7 +61,15 @@ export class Previews {
       ),
       this.open,
       this.caption,
-      element("div", { class: "scoft-row" }, this.back, this.slider, this.forward, this.label, this.next),
+      element(
+        "div",
+        { class: "scoft-row" },
+        this.back,
+        this.slider,
+        this.forward,
+        this.label,
+        this.next,
+      ),
     );
   }
 
@@ -62,7 +78,11 @@ export class Previews {
     const before = this.groups[this.place]?.step;
     this.groups = groups;
     if (this.follows) this.place = groups.length - 1;
-    else this.place = Math.max(0, groups.findIndex((group) => group.step === before));
+    else
+      this.place = Math.max(
+        0,
+        groups.findIndex((group) => group.step === before),
+      );
     this.show();
   }
 
@@ -111,7 +131,11 @@ export class Previews {
   enlarge() {
     const large = () => {
       const { step, prompt, name } = this.current();
-      return { source: this.url(name), title: `Step ${step}: base model | with the LoRA`, caption: prompt };
+      return {
+        source: this.url(name),
+        title: `Step ${step}: base model | with the LoRA`,
+        caption: prompt,
+      };
     };
     openPicture(large(), (by) => {
       this.move(by);

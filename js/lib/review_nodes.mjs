@@ -145,5 +145,7 @@ function canOpen(entry) {
 }
 
 function hint(entry) {
-  return entry.loader ? "Look at what the folder holds." : "Queue the graph once to see its pictures.";
+  return entry.loader
+    ? "Look at what the folder holds."
+    : "Queue the graph once to see its pictures.";
 }

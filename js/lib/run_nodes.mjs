@@ -41,7 +41,8 @@ export class RunNodes {
     const widget = node.addDOMWidget("scoft_run", "SCOFT_RUN", entry.view.element, {
       serialize: false,
       hideOnZoom: false,
-      getMinHeight: () => Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * (widget?.margin ?? 10)),
+      getMinHeight: () =>
+        Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * (widget?.margin ?? 10)),
     });
     // The option keeps it out of the queued prompt, this out of the saved workflow.
     widget.serialize = false;

@@ -138,14 +138,17 @@ export function mergeHistory(state, snapshot, eventsBefore = state.events) {
   const news = state.events > eventsBefore;
   const { validations = [], previews = [] } = snapshot;
   // The last phase stays in the answer when it is over and the steps have begun.
-  const phase = snapshot.phase && snapshot.phase.done < snapshot.phase.total ? snapshot.phase : null;
+  const phase =
+    snapshot.phase && snapshot.phase.done < snapshot.phase.total ? snapshot.phase : null;
   const told = snapshot.state !== "running" ? snapshot.state : phase ? "preparing" : "running";
   const keeps = state.status === "stopping" && snapshot.state === "running";
   return {
     ...state,
     run: snapshot.run,
     status: (news && state.status !== "idle") || keeps ? state.status : told,
-    message: news ? state.message : snapshot.message || (told === state.status ? state.message : ""),
+    message: news
+      ? state.message
+      : snapshot.message || (told === state.status ? state.message : ""),
     phase: news ? state.phase : phase,
     settings: state.settings ?? snapshot.settings ?? null,
     steps: state.steps || snapshot.steps || 0,
@@ -218,7 +221,9 @@ export function secondsLeft(state) {
 export function secondsPerStep(state) {
   const pace = paceOf(state.rows);
   if (pace === null) return null;
-  return pace.newest === null ? pace.quick : (pace.slow + (pace.period - 1) * pace.quick) / pace.period;
+  return pace.newest === null
+    ? pace.quick
+    : (pace.slow + (pace.period - 1) * pace.quick) / pace.period;
 }
 
 /**
@@ -266,7 +271,8 @@ export function curves(state, view) {
   const found = [];
   for (const [term, label] of Object.entries(TERMS)) {
     const points = pointsOf(state.rows, (row) => row.losses[term]);
-    if (points.length) found.push({ key: term, label, points, sparse: points.length < 0.7 * state.rows.length });
+    if (points.length)
+      found.push({ key: term, label, points, sparse: points.length < 0.7 * state.rows.length });
   }
   if (found.length > 1) found.push(column(state.rows, "total_loss", "weighted sum"));
   if (state.validations.length) {
@@ -293,7 +299,10 @@ export function previewsByStep(state) {
   }
   return [...groups]
     .sort(([a], [b]) => a - b)
-    .map(([step, pictures]) => ({ step, pictures: pictures.sort((a, b) => compare(a.name, b.name)) }));
+    .map(([step, pictures]) => ({
+      step,
+      pictures: pictures.sort((a, b) => compare(a.name, b.name)),
+    }));
 }
 
 /** Return how far the run is: {title, detail, done, total}, for the line at its top. */
@@ -312,7 +321,12 @@ export function progress(state) {
       const detail = left === null ? "" : `${formatDuration(left)} left`;
       return state.status === "running"
         ? { title: `Step ${of}`, detail, done: step, total }
-        : { title: "Stopping …", detail: `saves what ${count(step, "step")} made`, done: step, total };
+        : {
+            title: "Stopping …",
+            detail: `saves what ${count(step, "step")} made`,
+            done: step,
+            total,
+          };
     }
     case "finished":
       return { title: "Finished", detail: total ? count(total, "step") : "", done: 1, total: 1 };

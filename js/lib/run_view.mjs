@@ -8,7 +8,14 @@ import { Chart } from "./chart.mjs";
 import { button, element, replaceChildren, setText } from "./dom.mjs";
 import { count, formatBytes, formatDuration, formatNumber } from "./format.mjs";
 import { Previews } from "./previews.mjs";
-import { curves, emptyState, isActive, previewsByStep, progress, secondsPerStep } from "./run_state.mjs";
+import {
+  curves,
+  emptyState,
+  isActive,
+  previewsByStep,
+  progress,
+  secondsPerStep,
+} from "./run_state.mjs";
 
 const VIEWS = { losses: "Losses", gradient: "Gradient", rate: "Rate" };
 const CHART_HEIGHT = 150;
@@ -43,12 +50,20 @@ export class RunView {
     this.bar = element("progress", { class: "scoft-progress", "aria-label": "Progress" });
     this.message = element("p", { class: "scoft-message", dir: "auto", hidden: true });
     this.facts = element("dl", { class: "scoft-facts", hidden: true });
-    this.stop = button("Stop and save", { class: "scoft-button scoft-stop", on: { click: () => this.requestStop() } });
+    this.stop = button("Stop and save", {
+      class: "scoft-button scoft-stop",
+      on: { click: () => this.requestStop() },
+    });
     this.chart = new Chart();
     this.previews = new Previews({ url: (name) => this.server.previewUrl(this.state.run, name) });
     this.warnings = element("details", { class: "scoft-warnings", hidden: true });
     this.controls = this.buildControls();
-    this.chartBox = element("div", { class: "scoft-chart-box", hidden: true }, this.controls, this.chart.element);
+    this.chartBox = element(
+      "div",
+      { class: "scoft-chart-box", hidden: true },
+      this.controls,
+      this.chart.element,
+    );
     this.element = element(
       "div",
       { class: "scoft-root scoft-run" },
@@ -71,7 +86,11 @@ export class RunView {
 
   buildControls() {
     this.tabs = Object.entries(VIEWS).map(([view, label]) =>
-      button(label, { class: "scoft-tab", "data-view": view, on: { click: () => this.choose(view) } }),
+      button(label, {
+        class: "scoft-tab",
+        "data-view": view,
+        on: { click: () => this.choose(view) },
+      }),
     );
     this.smoothing = element("input", {
       type: "range",
@@ -83,11 +102,19 @@ export class RunView {
       title: "How much each curve is smoothed; the values themselves stay behind it, fainter.",
       on: { input: () => this.renderChart() },
     });
-    this.log = element("input", { type: "checkbox", checked: true, on: { change: () => this.renderChart() } });
+    this.log = element("input", {
+      type: "checkbox",
+      checked: true,
+      on: { change: () => this.renderChart() },
+    });
     return element(
       "div",
       { class: "scoft-controls" },
-      element("div", { class: "scoft-tabs", role: "group", "aria-label": "What the chart shows" }, ...this.tabs),
+      element(
+        "div",
+        { class: "scoft-tabs", role: "group", "aria-label": "What the chart shows" },
+        ...this.tabs,
+      ),
       element("label", { class: "scoft-control" }, "Smooth", this.smoothing),
       element("label", { class: "scoft-control" }, this.log, "Log"),
     );
@@ -176,7 +203,8 @@ export class RunView {
   renderChart() {
     this.chartBox.hidden = this.state.rows.length === 0;
     if (this.chartBox.hidden) return;
-    for (const tab of this.tabs) tab.setAttribute("aria-pressed", String(tab.dataset.view === this.view));
+    for (const tab of this.tabs)
+      tab.setAttribute("aria-pressed", String(tab.dataset.view === this.view));
     const smoothing = this.view === "rate" ? 0 : Number(this.smoothing.value);
     this.smoothing.setAttribute("aria-valuetext", smoothing.toFixed(2));
     this.chart.update(curves(this.state, this.view), { log: this.log.checked, smoothing });
@@ -205,10 +233,14 @@ export class RunView {
     const gap = parseFloat(style.rowGap) || 0;
     const children = [...this.element.children].filter((child) => child.offsetHeight > 0);
     if (children.length === 0) return;
-    const heights = children.map((child) => (child === this.chartBox ? this.chartHeight() : child.offsetHeight));
+    const heights = children.map((child) =>
+      child === this.chartBox ? this.chartHeight() : child.offsetHeight,
+    );
     const around = ["paddingTop", "paddingBottom", "borderTopWidth", "borderBottomWidth"];
     const frame = around.reduce((sum, side) => sum + (parseFloat(style[side]) || 0), 0);
-    const height = Math.ceil(heights.reduce((sum, value) => sum + value, frame + gap * (heights.length - 1)) + 1);
+    const height = Math.ceil(
+      heights.reduce((sum, value) => sum + value, frame + gap * (heights.length - 1)) + 1,
+    );
     if (height === this.height) return;
     this.height = height;
     this.element.style.minHeight = `${height}px`;

@@ -132,7 +132,9 @@ export function logTicks([low, high], wanted) {
     const inside = ticks.filter((tick) => tick >= low && tick <= high);
     if (digits.length > 1 && inside.length > wanted + 2) continue;
     const every = Math.ceil(inside.length / (wanted + 2)) || 1;
-    return inside.length >= 2 ? inside.filter((_, index) => index % every === 0) : linearTicks([low, high], wanted);
+    return inside.length >= 2
+      ? inside.filter((_, index) => index % every === 0)
+      : linearTicks([low, high], wanted);
   }
   return [];
 }

@@ -43,7 +43,8 @@ export function serverOf(api) {
   return {
     run: (id) => ask(run(id)),
     stopRun: (id) => ask(`${run(id)}/stop`, {}),
-    previewUrl: (id, name) => api.apiURL(`${run(id)}/previews/${encodeURIComponent(baseName(name))}`),
+    previewUrl: (id, name) =>
+      api.apiURL(`${run(id)}/previews/${encodeURIComponent(baseName(name))}`),
     presets: () => ask("/scoft/presets"),
 
     openDataset: (name) => ask("/scoft/datasets/open", { name }),

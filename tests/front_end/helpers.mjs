@@ -57,11 +57,16 @@ export function drawn() {
 export function lowestContrast(selector) {
   let lowest = { contrast: 99, text: "" };
   for (const element of document.querySelector(selector).querySelectorAll("*")) {
-    const text = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join("");
+    const text = [...element.childNodes]
+      .filter((node) => node.nodeType === 3)
+      .map((node) => node.data)
+      .join("");
     if (!text.trim() || element.closest(":disabled") || !element.checkVisibility()) continue;
     const style = getComputedStyle(element);
     const color = element instanceof SVGElement ? style.fill : style.color;
-    const [dark, light] = [luminance(rgba(color)), luminance(ground(element))].sort((a, b) => a - b);
+    const [dark, light] = [luminance(rgba(color)), luminance(ground(element))].sort(
+      (a, b) => a - b,
+    );
     const contrast = (light + 0.05) / (dark + 0.05);
     if (contrast < lowest.contrast) lowest = { contrast, text };
   }
