@@ -92,6 +92,13 @@ function complain(error) {
   });
 }
 
+/** Let the classic renderer fold away what the new one does: it looks for the mark elsewhere. */
+function foldRareWidgets(node) {
+  for (const widget of node.widgets ?? []) {
+    if (widget.options?.advanced) widget.advanced = true;
+  }
+}
+
 /** Make a node large enough for what it holds; a saved one gets its saved size after this. */
 function fit(node, width) {
   const [wanted, height] = node.computeSize();
@@ -111,8 +118,14 @@ app.registerExtension({
       last = last.then(() => runs.hostInterrupted(detail.node_id));
     });
     api.addEventListener("reconnected", () => runs.reconnected());
+    // The view has the previews of all steps; the host would show the newest below it once more.
+    api.addEventListener("b_preview_with_metadata", ({ detail }) => {
+      const node = shared.find(detail.displayNodeId);
+      if (node?.comfyClass === TRAINER) app.revokePreviews?.(detail.displayNodeId);
+    });
   },
   nodeCreated(node) {
+    if (node.comfyClass?.startsWith("Scoft")) foldRareWidgets(node);
     if (node.comfyClass === TRAINER) {
       runs.attach(node);
       attachPresets(node, askPresets, complain);

@@ -17,6 +17,7 @@ from ..scoft_training.events import (
     FinishedEvent,
     PhaseEvent,
     SettingsEvent,
+    StepEvent,
     StoppedEvent,
 )
 from ..scoft_training.gallery import Gallery
@@ -65,6 +66,8 @@ class LiveRun:
         """Take an event into account; the first that names the run makes it known to pages."""
         if isinstance(event, PhaseEvent):
             self._phase = event
+        elif isinstance(event, StepEvent):
+            self._phase = None
         elif isinstance(event, SettingsEvent):
             self._open(event.run_id)
         elif isinstance(event, StoppedEvent):
@@ -81,13 +84,14 @@ class LiveRun:
         """Return all that a page shows of the run; reads its report from the disk."""
         phase = self._phase
         seen = read_history(self.folder)
+        stopping = self.stopping and self.state == "running"
         return {
             "run": self.run_id,
             "node": self.node,
-            "state": self.state,
+            "state": "stopping" if stopping else self.state,
             "message": self.message,
             "steps": seen["settings"]["steps"] if seen["settings"] else 0,
-            "phase": None if phase is None else {**vars(phase)},
+            "phase": None if phase is None else vars(phase),
             **seen,
         }
 

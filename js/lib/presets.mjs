@@ -1,6 +1,6 @@
 /**
  * Presets on the training node: whoever chooses one gets its values into the node's widgets.
- * Loading a workflow chooses nothing, so that saved values stay as they were saved.
+ * Loading a workflow, in either form, chooses nothing: its values stay as they were saved.
  */
 
 import { chain } from "./graph.mjs";
@@ -39,10 +39,12 @@ export function attachPresets(node, presets, onError) {
   chain(node, "onConfigure", () => {
     last = chooser.value;
   });
+  const others = togetherWith(node.widgets.filter((widget) => widget !== chooser));
   chain(chooser, "callback", async (value) => {
     // The front end also calls back with a value that is not new, say at each queueing.
     if (value === last) return;
     last = value;
+    if (await others()) return;
     try {
       const found = await presets();
       if (last !== value) return;
@@ -55,6 +57,29 @@ export function attachPresets(node, presets, onError) {
       onError(error);
     }
   });
+}
+
+/**
+ * Return a function that resolves, when the page's present task is over, to whether any of these
+ * widgets was set in it: a graph in API form is loaded widget by widget, all in one task, and a
+ * person sets one.
+ */
+function togetherWith(widgets) {
+  const nextTask = () => new Promise((resolve) => setTimeout(resolve));
+  let set = false;
+  for (const widget of widgets) {
+    chain(widget, "callback", () => {
+      set = true;
+      nextTask().then(() => {
+        set = false;
+      });
+    });
+  }
+  return async () => {
+    if (set) return true;
+    await nextTask();
+    return set;
+  };
 }
 
 function defaultsOf(node) {

@@ -137,7 +137,7 @@ export function mergeHistory(state, snapshot, eventsBefore = state.events) {
   if (state.run && state.run !== snapshot.run) return state;
   const news = state.events > eventsBefore;
   const { validations = [], previews = [] } = snapshot;
-  // The last phase stays in the answer when it is over and the steps have begun.
+  // A phase that is over stays in the answer until something else begins.
   const phase =
     snapshot.phase && snapshot.phase.done < snapshot.phase.total ? snapshot.phase : null;
   const told = snapshot.state !== "running" ? snapshot.state : phase ? "preparing" : "running";

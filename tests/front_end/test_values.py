@@ -248,6 +248,33 @@ def test_only_choosing_another_preset_fills_and_loading_a_workflow_does_not(page
     assert values == [[4, 7, 16], ["paper", "mpc", "paper"]]
 
 
+@pytest.mark.parametrize("order", [["preset", "rank"], ["rank", "preset"]])
+def test_a_graph_in_api_form_sets_all_widgets_at_once_and_no_preset_steps_in(page, server, order):
+    server.presets = {"mpc": {"rank": 32}, "paper": {"rank": 16}, "custom": {}}
+    seen = page.evaluate(
+        """async (order) => {
+            const widgets = [{ name: "preset", value: "paper" }, { name: "rank", value: 4 }];
+            const node = { widgets };
+            scoft.attachPresets(node, () => server.presets(), () => {});
+            const set = (name, value) => {
+                const widget = widgets.find((one) => one.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+            };
+            const settled = () => new Promise((resolve) => setTimeout(resolve, 100));
+            const values = { preset: "mpc", rank: 5 };
+            for (const name of order) set(name, values[name]);
+            await settled();
+            const loaded = widgets[1].value;
+            set("preset", "paper");               // a person, later
+            await settled();
+            return [loaded, widgets[1].value];
+        }""",
+        order,
+    )
+    assert seen == [5, 16]
+
+
 def test_execution_ids_lead_into_subgraphs_and_back(page):
     found = page.evaluate(
         """() => {
