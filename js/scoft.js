@@ -92,6 +92,13 @@ function complain(error) {
   });
 }
 
+/** The training's view has the previews of all steps; the host shows the newest once more below. */
+function hidePreview({ displayNodeId }) {
+  const node = shared.find(displayNodeId);
+  if (node?.comfyClass !== TRAINER) return;
+  for (const key of [node.id, `${node.graph?.id}:${node.id}`]) delete app.nodePreviewImages?.[key];
+}
+
 /** Let the classic renderer fold away what the new one does: it looks for the mark elsewhere. */
 function foldRareWidgets(node) {
   for (const widget of node.widgets ?? []) {
@@ -118,11 +125,7 @@ app.registerExtension({
       last = last.then(() => runs.hostInterrupted(detail.node_id));
     });
     api.addEventListener("reconnected", () => runs.reconnected());
-    // The view has the previews of all steps; the host would show the newest below it once more.
-    api.addEventListener("b_preview_with_metadata", ({ detail }) => {
-      const node = shared.find(detail.displayNodeId);
-      if (node?.comfyClass === TRAINER) app.revokePreviews?.(detail.displayNodeId);
-    });
+    api.addEventListener("b_preview_with_metadata", ({ detail }) => hidePreview(detail));
   },
   nodeCreated(node) {
     if (node.comfyClass?.startsWith("Scoft")) foldRareWidgets(node);

@@ -199,6 +199,8 @@ def test_a_run_is_watched_found_again_after_a_reload_and_stopped(tab, host):
     assert tab.page.evaluate(lengths) != before  # the chart grew
     picture = tab.page.locator(".scoft-preview-picture")
     assert picture.evaluate("(img) => img.complete && img.naturalWidth") == 260
+    # The host's own preview of the node would be the same picture once more.
+    assert not tab.page.evaluate(f"String({TRAINER}.id) in (app.nodePreviewImages ?? {{}})")
     tab.look("running")
 
     seen = tab.page.evaluate(STEP)
@@ -296,6 +298,10 @@ def test_it_runs_in_the_new_nodes_too(tab, host):
         tab.wait(f"{STEP} >= 8")
         tab.show("ScoftTrainLora")
         assert tab.page.locator(".scoft-run svg path").count() >= 1
+        trainer = tab.page.locator("[data-node-id]", has=tab.page.locator(".scoft-run"))
+        assert trainer.count() == 1
+        for picture in trainer.locator("img[src^='blob:']").all():
+            assert not picture.is_visible()
         tab.look("new nodes")
         host.post("/interrupt", {})
         until_idle(host)
