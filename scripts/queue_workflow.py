@@ -160,7 +160,7 @@ class Client:
         self.prompt_id = str(uuid.uuid4())
         self.client_id = uuid.uuid4().hex
         self.queued = False
-        self._shown = ""
+        self._shown, self._reached = "", ("", 0)
         self._session: aiohttp.ClientSession
 
     async def run(self, settings: Sequence[str], out: Path | None) -> None:
@@ -246,8 +246,10 @@ class Client:
         if kind == "executing" and data.get("node"):
             self._show(f"{_title(self.graph, data['node'])}")
         elif kind == "progress" and data.get("max"):
-            title = _title(self.graph, str(data.get("node")))
-            self._show(f"{title}: {10 * (10 * data['value'] // data['max'])} %")
+            reached = str(data.get("node")), 10 * (10 * data["value"] // data["max"])
+            if reached != self._reached:
+                self._reached = reached
+                self._show(f"{_title(self.graph, reached[0])}: {reached[1]} %")
         elif kind == "execution_error":
             raise RunFailedError(_failure(data, self.graph))
         elif kind == "execution_interrupted":
