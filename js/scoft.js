@@ -99,10 +99,23 @@ function hidePreview({ displayNodeId }) {
   for (const key of [node.id, `${node.graph?.id}:${node.id}`]) delete app.nodePreviewImages?.[key];
 }
 
-/** Let the classic renderer fold away what the new one does: it looks for the mark elsewhere. */
+/**
+ * Let the classic renderer fold rare widgets away, as the new one does by itself. Marked as
+ * advanced, they come and go with "Show Advanced" in the node's menu; hidden, they also leave no gap.
+ */
 function foldRareWidgets(node) {
   for (const widget of node.widgets ?? []) {
-    if (widget.options?.advanced) widget.advanced = true;
+    if (!widget.options?.advanced) continue;
+    widget.advanced = true;
+    let hidden = widget.hidden;
+    Object.defineProperty(widget, "hidden", {
+      configurable: true,
+      enumerable: true,
+      get: () => hidden || !(node.showAdvanced || window.LiteGraph?.vueNodesMode),
+      set: (value) => {
+        hidden = value;
+      },
+    });
   }
 }
 

@@ -42,8 +42,6 @@ async ({groups, downloads}) => {
     if (!node) throw new Error(`no node ${spec.kind}`);
     node.id = spec.number;
     if (spec.title) node.title = spec.title;
-    // Folded, rare widgets leave gaps in the classic renderer, which lays them out all the same.
-    if (node.widgets?.some((widget) => widget.options?.advanced)) node.showAdvanced = true;
     graph.add(node);
     made.set(spec.number, node);
     for (const [name, value] of Object.entries(spec.inputs)) {

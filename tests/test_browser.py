@@ -65,12 +65,17 @@ class Tab:
 
     def __init__(self, context, host, folder):
         self.page = context.new_page()
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", self._failed)
         self.page.on("console", self._heard)
         self.errors = []
         self._host = host
         self._folder = folder
         self.open()
+
+    def _failed(self, error):
+        # Some hosts' own pages fail, too.
+        if "/extensions/scoft/" in f"{error.stack}":
+            self.errors.append(str(error.stack))
 
     def _heard(self, message):
         # The host's own page complains, too; what is told of our files is ours.
@@ -169,7 +174,7 @@ def test_a_file_dropped_on_the_canvas_comes_with_its_nodes_and_values(tab, path)
     for node in tab.nodes():
         assert node["known"] or node["type"] in ("MarkdownNote", "Note"), node
         wanted = saved[node["id"]].get("widgets_values")
-        if wanted is not None:
+        if wanted:  # some versions give a core node a widget more, for its own use
             assert node["widgets"] == wanted
 
 
@@ -291,6 +296,9 @@ def test_a_graph_in_api_form_keeps_its_values(tab):
 
 
 def test_it_runs_in_the_new_nodes_too(tab, host):
+    version = tab.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__ ?? '0'")
+    if tuple(map(int, version.split(".")[:2])) < (1, 35):
+        pytest.skip(f"the front end {version} shows no widgets of extensions in its new nodes yet")
     tab.page.evaluate("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
     try:
         tab.open()

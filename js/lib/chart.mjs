@@ -5,7 +5,7 @@
  */
 
 import { button, element, replaceChildren, setText, svgElement } from "./dom.mjs";
-import { formatNumber } from "./format.mjs";
+import { count, formatNumber } from "./format.mjs";
 import {
   domainOf,
   drawable,
@@ -286,7 +286,7 @@ export class Chart {
     this.note.hidden = lost === 0;
     setText(
       this.note,
-      lost ? `A logarithmic scale has no place for ${lost} values at or below 0.` : "",
+      lost ? `A logarithmic scale has no place for ${count(lost, "value")} at or below 0.` : "",
     );
   }
 
