@@ -28,8 +28,12 @@ def small_registry():
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    """A running ComfyUI with the pack in it, for one module."""
+    """A running ComfyUI with the pack, for one module; `elsewhere` may hold datasets, too."""
     from running_host import running_host
 
-    with running_host(tmp_path_factory.mktemp("comfyui")) as started:
+    folder = tmp_path_factory.mktemp("comfyui")
+    paths = folder / "paths.yaml"
+    (folder / "elsewhere").mkdir()
+    paths.write_text(f"mine:\n  scoft_datasets: {folder / 'elsewhere'}\n")
+    with running_host(folder, "--extra-model-paths-config", str(paths)) as started:
         yield started

@@ -200,3 +200,82 @@ def test_a_dataset_outside_is_no_choice(host):
     prompt = {"1": {"class_type": "ScoftLoadDataset", "inputs": {"dataset": "../../etc"}}}
     prompt["2"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}
     assert re.search("value_not_in_list|Unknown dataset '../../etc'", refused(host, prompt))
+
+
+def exported(folder):
+    return export_sets(folder, sizes=ExportSizes(train=6, test=6, others=0, crawl=0))["community"]
+
+
+def test_a_folder_named_in_the_hosts_paths_file_may_hold_datasets(host):
+    (host.folder / "elsewhere" / "far").symlink_to(exported(host.folder / "made_too"))
+    prompt = {"1": {"class_type": "ScoftLoadDataset", "inputs": {"dataset": "far"}}}
+    prompt["2"] = {"class_type": "PreviewAny", "inputs": {"source": ["1", 1]}}
+    ended = host.wait(host.queue(prompt))
+    assert "6 pictures" in ended["outputs"]["2"]["text"][0]
+    assert list((host.folder / "output" / "scoft").glob("avelun-*")) == []  # nothing made yet
+
+
+def test_the_hosts_own_training_nodes_take_what_train_lora_gives(host):
+    prompt = graph(host)
+    prompt["5"] = {
+        "class_type": "LoraModelLoader",
+        "inputs": {"model": ["1", 0], "lora": ["3", 0], "strength_model": 1.0, "bypass": False},
+    }
+    saver = "SaveLoRA" if "SaveLoRA" in host.get("/object_info") else "SaveLoRANode"
+    prompt["6"] = {"class_type": saver, "inputs": {"lora": ["3", 0], "prefix": "loras/theirs"}}
+    prompt["7"] = {
+        "class_type": "LossGraphNode",
+        "inputs": {"loss": ["3", 1], "filename_prefix": "losses"},
+    }
+    sampler = drawing("")
+    for number in ("3", "4", "5"):
+        prompt[f"1{number}"] = sampler[number]
+    links = {"model": ["5", 0], "positive": ["13", 0], "negative": ["14", 0]}
+    prompt["16"] = sampler["6"]
+    prompt["16"]["inputs"] |= links | {"latent_image": ["15", 0]}
+    prompt["17"] = {"class_type": "VAEDecode", "inputs": {"samples": ["16", 0], "vae": ["1", 2]}}
+    prompt["18"] = {
+        "class_type": "SaveImage",
+        "inputs": {"images": ["17", 0], "filename_prefix": "theirs"},
+    }
+    before = len(host.log)
+    ended = host.wait(host.queue(prompt))
+    assert ended["status"]["status_str"] == "success", json.dumps(ended["status"], indent=1)[-4000:]
+    assert "lora key not loaded" not in host.log[before:]
+    assert list((host.folder / "output" / "loras").glob("theirs*.safetensors"))
+    assert len(ended["outputs"]["7"]["images"]) == 1
+    assert len(ended["outputs"]["18"]["images"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("/etc/passwd", "is not a LoRA that SCoFT Train LoRA made"),
+        ("{folder}/output/scoft/../../secret.safetensors", "is not a LoRA that SCoFT Train LoRA"),
+        ("{folder}/output/scoft/none.safetensors", "is not a LoRA that SCoFT Train LoRA made"),
+    ],
+)
+def test_save_lora_copies_nothing_from_outside(host, path, sentence):
+    save_file({"x": torch.ones(1)}, host.folder / "secret.safetensors")
+    inputs = {"path": path.format(folder=host.folder), "name": "stolen"}
+    prompt = {
+        "1": {"class_type": "PrimitiveString", "inputs": {"value": inputs["path"]}},
+        "2": {"class_type": "ScoftSaveLora", "inputs": inputs | {"path": ["1", 0]}},
+    }
+    assert sentence in error_of(host.wait(host.queue(prompt)))
+    assert not list((host.folder / "output" / "loras").glob("stolen*"))
+
+
+def test_save_lora_writes_nothing_outside_and_replaces_nothing(host):
+    loras = host.folder / "output" / "loras"
+    kept = {}
+    for steps in (1, 2):
+        prompt = graph(host, steps=steps)
+        prompt["4"]["inputs"]["name"] = "../../escaped"
+        host.wait(host.queue(prompt))
+        kept |= {path.name: path.read_bytes() for path in loras.glob("escaped*") if not kept}
+    assert {path.name for path in host.folder.rglob("escaped*")} == {
+        f"escaped{number}.{kind}" for number in ("", "_2") for kind in ("safetensors", "md")
+    }
+    assert kept == {name: (loras / name).read_bytes() for name in kept}
+    assert len(kept) == 2
