@@ -119,6 +119,12 @@ function foldRareWidgets(node) {
   }
 }
 
+/** Leave free height to the view below instead of sharing it with a few words. */
+function limitPrompts(node) {
+  const prompts = node.widgets?.find(({ name }) => name === "preview_prompts");
+  if (prompts?.options) prompts.options.getMaxHeight = () => 90;
+}
+
 /** Make a node large enough for what it holds; a saved one gets its saved size after this. */
 function fit(node, width) {
   const [wanted, height] = node.computeSize();
@@ -145,6 +151,7 @@ app.registerExtension({
     if (node.comfyClass === TRAINER) {
       runs.attach(node);
       attachPresets(node, askPresets, complain);
+      limitPrompts(node);
       fit(node, 420);
     } else if (REVIEWED.includes(node.comfyClass)) {
       reviews.attach(node);
