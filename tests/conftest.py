@@ -1,6 +1,7 @@
 """Settings of every test process."""
 
 import logging
+import shutil
 from unittest import mock
 
 import pytest
@@ -37,3 +38,20 @@ def host(tmp_path_factory):
     paths.write_text(f"mine:\n  scoft_datasets: {folder / 'elsewhere'}\n")
     with running_host(folder, "--extra-model-paths-config", str(paths)) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A Chromium, for one module: while it is open, the thread runs an event loop."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("playwright is not installed: pip install playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"none of {', '.join(names)} is installed: no browser to test in")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()

@@ -6,7 +6,6 @@ Screenshots lie in pytest's temporary folder, `browser*/`; they are for looking 
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 from running_host import PACK, running_host, until
@@ -37,19 +36,6 @@ def host(folder):
     (base / "user" / "default" / "comfy.settings.json").write_text(json.dumps(SETTINGS))
     with running_host(base) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no chromium on this machine")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def until_idle(host):
@@ -141,8 +127,8 @@ class Tab:
 
 
 @pytest.fixture
-def tab(chromium, host, folder, request):
-    context = chromium.new_context(viewport={"width": 1500, "height": 1050})
+def tab(browser, host, folder):
+    context = browser.new_context(viewport={"width": 1500, "height": 1050})
     made = Tab(context, host, folder)
     yield made
     errors = made.errors
