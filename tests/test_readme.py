@@ -41,9 +41,14 @@ def test_every_room_is_on_the_map():
     engine = ROOT / "scoft_training"
     rooms = {path.name for path in engine.glob("*.py")} - {"__init__.py"}
     small_rooms = {path.name for path in (engine / "miniature").glob("*.py")} - {"__init__.py"}
-    _, table, small_table = re.split(
-        r"\| `scoft_training/` \||\| `scoft_training/miniature/` \|", README
+    _, table, small_table, node_table, page_table = re.split(
+        r"\| `scoft_training/` \||\| `scoft_training/miniature/` \||\| `nodes/` \||\| `js/` \|",
+        README,
     )
+    nodes = {path.name for path in (ROOT / "nodes").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", node_table)) - {"config.py"} == nodes
+    helpers = {f"lib/{path.name}" for path in (ROOT / "js" / "lib").glob("*.mjs")}
+    assert set(re.findall(r"`(lib/\w+\.mjs)`", page_table)) == helpers
     assert set(re.findall(r"`(\w+\.py)`", table)) == rooms
     assert set(re.findall(r"`(\w+\.py)`", small_table)) == small_rooms
     _, contract, small_contract, *_ = (ROOT / "pyproject.toml").read_text().split("layers = [")
