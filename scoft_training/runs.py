@@ -142,8 +142,8 @@ class _Run:
         dataset, held_out = self._read_datasets()
         if dataset.warnings:
             yield WarningEvent(
-                f"{len(dataset.warnings)} notes on the dataset; `scoft dataset check`, or the gallery "
-                "on the canvas, lists them."
+                f"{len(dataset.warnings)} notes on the dataset; `scoft dataset check`, or the "
+                "gallery on the canvas, lists them."
             )
         yield PhaseEvent("load models", 0, 1)
         # The helpers first: if one is missing, that is said before gigabytes are loaded.
