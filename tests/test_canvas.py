@@ -18,10 +18,8 @@ from scoft_training.miniature.export import ExportSizes, export_sets
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
 
-def test_it_loads_quickly_and_without_a_warning(host):
-    seconds = re.search(r"([\d.]+) seconds.*custom_nodes/scoft", host.log)
-    assert seconds, host.log[-3000:]
-    assert float(seconds[1]) <= 0.5
+def test_it_loads_without_a_warning(host):
+    assert re.search(r"[\d.]+ seconds: .*custom_nodes/scoft", host.log), host.log[-3000:]
     assert "IMPORT FAILED" not in host.log
     ours = {name for name in host.get("/object_info") if name.startswith("Scoft")}
     assert {
