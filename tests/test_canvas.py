@@ -12,6 +12,7 @@ from PIL import Image
 from running_host import drawing, error_of, graph, until
 from safetensors import safe_open
 from safetensors.torch import save_file
+from small_blip import write_blip
 
 from scoft_training.miniature.export import ExportSizes, export_sets
 
@@ -277,3 +278,28 @@ def test_save_lora_writes_nothing_outside_and_replaces_nothing(host):
     }
     assert kept == {name: (loras / name).read_bytes() for name in kept}
     assert len(kept) == 2
+
+
+def test_captions_are_written_by_a_blip_in_the_hosts_models_folder(host):
+    write_blip(host.folder / "models" / "scoft" / "blip")
+    made = exported(host.folder / "made_to_caption")
+    metadata = made / "train" / "metadata.jsonl"
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    for row in rows[:2]:
+        del row["blip_text"]
+    metadata.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (host.folder / "input" / "uncaptioned").symlink_to(made)
+    before = metadata.read_bytes()
+    prompt = {"1": {"class_type": "ScoftLoadDataset", "inputs": {"dataset": "uncaptioned"}}}
+    prompt["2"] = {
+        "class_type": "ScoftCaption",
+        "inputs": host.defaults("ScoftCaption") | {"dataset": ["1", 0], "captions_per_picture": 2},
+    }
+    ended = host.wait(host.queue(prompt))
+    assert ended["status"]["status_str"] == "success", json.dumps(ended["status"], indent=1)[-4000:]
+    (shown,) = ended["outputs"]["2"]["scoft"]
+    seen = host.get(f"/scoft/datasets/{shown['dataset']}")
+    captions = [row["generic_captions"] for row in seen["rows"]]
+    assert [len(of_row) for of_row in captions[:2]] == [2, 2]
+    assert captions[2:] == [row["blip_text"] for row in rows[2:]]  # as they were
+    assert metadata.read_bytes() == before
