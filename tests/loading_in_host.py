@@ -7,6 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+# What the pack's nodes import of the host: where that lacks something, nothing can be told.
+import comfy.sd  # noqa: F401, TID251
+import comfy_api.latest  # noqa: F401
 import scoft_pack
 
 
