@@ -117,8 +117,8 @@ def _add_negatives(commands: _Commands) -> None:
         "negatives", help="draw negatives with the unmodified model, and filter them"
     )
     negatives.add_argument("dataset", type=Path, help="root folder of the picture set")
-    negatives.add_argument("--base", help="folder in diffusers' layout, or a hub id")
-    negatives.add_argument("--controlnet", help="depth ControlNet: folder or hub id")
+    negatives.add_argument("--base", help="checkpoint file, folder in diffusers' layout, or hub id")
+    negatives.add_argument("--controlnet", help="depth ControlNet: file, folder or hub id")
     negatives.add_argument("--depth-weights", type=Path, help="MiDaS' file")
     negatives.add_argument("--filter-weights", type=Path, help="file or folder of the backbone")
     negatives.add_argument(
@@ -174,7 +174,9 @@ def _add_generate(commands: _Commands) -> None:
 
 def _add_base(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--base", required=True, help="folder in diffusers' layout, or a hub id such as owner/name"
+        "--base",
+        required=True,
+        help="checkpoint file, folder in diffusers' layout, or a hub id such as owner/name",
     )
     _add_device(parser)
 

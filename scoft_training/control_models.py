@@ -20,6 +20,8 @@ from .depth import DepthEstimator
 from .errors import ConfigError, ModelFileError, unknown_name
 from .files import digest_json, digest_tensors
 from .models import BaseModel, hub_snapshot
+from .single_file_networks import controlnet_of_file
+from .single_files import FILE_SUFFIXES
 from .weights import WeightsSpec, fill_network, find_weights, load_tensors
 
 __all__ = [
@@ -89,7 +91,8 @@ def load_controlnet(
     """Load a ControlNet onto the CPU, frozen.
 
     Args:
-        source: a registered name, a folder in diffusers' layout, or a hub id such as `owner/name`.
+        source: a registered name; a folder in diffusers' layout; a single file, of the original
+            releases or in diffusers' layout; or a hub id such as `owner/name`.
         dtype: of every weight.
         allow_download: whether a hub id that is not in the local cache may be fetched.
 
@@ -102,11 +105,9 @@ def load_controlnet(
     if folder.is_dir():
         return _controlnet_of_folder(folder, folder.resolve().name, dtype)
     if folder.is_file():
-        raise ModelFileError(
-            f"{folder}: this is a file, but a ControlNet is read from a folder in diffusers' "
-            "layout. Convert it with diffusers (ControlNetModel.from_single_file, then "
-            "save_pretrained) and name the folder."
-        )
+        return ControlNet.of(folder.resolve().stem, controlnet_of_file(folder, dtype))
+    if folder.suffix in FILE_SUFFIXES:
+        raise ModelFileError(f"{folder}: there is no such file. Name an existing ControlNet.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         snapshot = hub_snapshot(
             str(source),
@@ -119,7 +120,8 @@ def load_controlnet(
     known = f" {unknown_name('ControlNet', str(source), _CONTROLNETS)}" if _CONTROLNETS else ""
     raise ModelFileError(
         f"{source}: no such folder. Name a ControlNet's folder in diffusers' layout (with "
-        f"config.json and {_WEIGHTS_FILE}) or a hub id such as owner/name.{known}"
+        f"config.json and {_WEIGHTS_FILE}), a ControlNet's file or a hub id such as "
+        f"owner/name.{known}"
     )
 
 

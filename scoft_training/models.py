@@ -21,6 +21,8 @@ from torch import Tensor
 from .draws import generator
 from .errors import ConfigError, ModelFileError, unknown_name
 from .files import digest_json, digest_tensors
+from .single_file_networks import checkpoint_parts
+from .single_files import FILE_SUFFIXES
 
 __all__ = [
     "LORA_TARGETS",
@@ -181,7 +183,9 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
     """Load a base model onto the CPU, frozen.
 
     Args:
-        source: a registered name, a folder in diffusers' layout, or a hub id such as `owner/name`.
+        source: a registered name; a folder in diffusers' layout; a single checkpoint file in the
+            layout of the original releases, `.safetensors` or `.ckpt`; or a hub id such as
+            `owner/name`.
         dtype: of every weight.
         allow_download: whether a hub id that is not in the local cache may be fetched.
 
@@ -194,11 +198,9 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
     if folder.is_dir():
         return _load_folder(folder, folder.resolve().name, dtype)
     if folder.is_file():
-        raise ModelFileError(
-            f"{folder}: this is a file, but a base model is read from a folder in diffusers' "
-            "layout. Convert the checkpoint with diffusers (from_single_file, then "
-            "save_pretrained) and name the folder."
-        )
+        return _load_file(folder, dtype)
+    if folder.suffix in FILE_SUFFIXES:
+        raise ModelFileError(f"{folder}: there is no such file. Name an existing checkpoint.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         patterns = [f"{part}/{name}" for part in _PARTS for name in ("*.json", "*.txt")]
         patterns += ["model_index.json", "*/diffusion_pytorch_model.safetensors"]
@@ -210,7 +212,8 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
     known = f" {unknown_name('base model', str(source), _BASES)}" if _BASES else ""
     raise ModelFileError(
         f"{source}: no such folder. Name a folder in diffusers' layout (with "
-        f"{', '.join(f'{part}/' for part in _PARTS)}) or a hub id such as owner/name.{known}"
+        f"{', '.join(f'{part}/' for part in _PARTS)}), a checkpoint file or a hub id such as "
+        f"owner/name.{known}"
     )
 
 
@@ -289,6 +292,16 @@ def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
     digest = base_digest(unet, vae, captions, schedule)
     family = "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
     return BaseModel(name, family, unet, vae, captions, schedule, digest)
+
+
+def _load_file(path: Path, dtype: torch.dtype) -> BaseModel:
+    parts = checkpoint_parts(path, dtype)
+    captions = ClipCaptionEncoder(parts.text_encoder, parts.tokenizer)
+    schedule = NoiseSchedule(parts.alphas_cumprod.double(), parts.prediction_type)
+    digest = base_digest(parts.unet, parts.vae, captions, schedule)
+    return BaseModel(
+        path.resolve().stem, parts.family, parts.unet, parts.vae, captions, schedule, digest
+    )
 
 
 def base_digest(unet: Any, vae: Any, captions: CaptionEncoder, schedule: NoiseSchedule) -> str:
