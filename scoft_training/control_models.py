@@ -105,7 +105,7 @@ def load_controlnet(
     if folder.is_dir():
         return _controlnet_of_folder(folder, folder.resolve().name, dtype)
     if folder.is_file():
-        return ControlNet.of(folder.resolve().stem, controlnet_of_file(folder, dtype))
+        return ControlNet.of(folder.stem, controlnet_of_file(folder, dtype))
     if folder.suffix in FILE_SUFFIXES:
         raise ModelFileError(f"{folder}: there is no such file. Name an existing ControlNet.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):

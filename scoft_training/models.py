@@ -299,9 +299,8 @@ def _load_file(path: Path, dtype: torch.dtype) -> BaseModel:
     captions = ClipCaptionEncoder(parts.text_encoder, parts.tokenizer)
     schedule = NoiseSchedule(parts.alphas_cumprod.double(), parts.prediction_type)
     digest = base_digest(parts.unet, parts.vae, captions, schedule)
-    return BaseModel(
-        path.resolve().stem, parts.family, parts.unet, parts.vae, captions, schedule, digest
-    )
+    # A link's own name: in the hub's cache the file behind it is named by its digest.
+    return BaseModel(path.stem, parts.family, parts.unet, parts.vae, captions, schedule, digest)
 
 
 def base_digest(unet: Any, vae: Any, captions: CaptionEncoder, schedule: NoiseSchedule) -> str:

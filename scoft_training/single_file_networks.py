@@ -141,19 +141,26 @@ def controlnet_of_file(path: Path, dtype: torch.dtype) -> Any:
 def prediction_type(file: WeightsFile) -> str:
     """Say what the UNet of a checkpoint predicts: "epsilon" or "v_prediction".
 
-    Tensors do not tell by their names and shapes. In this order count: a file of the same name that
-    ends in .yaml beside the checkpoint, as the original releases have it (`parameterization: "v"`;
-    without that line epsilon); a tensor named `v_pred`; the header's `modelspec.prediction_type`.
-    Without these a 1.x model predicts epsilon, and a 2.x model v if the bias of its last
-    attention's first norm spreads by more than 0.09: the releases that predict v lie above,
-    those that predict epsilon below, and ComfyUI tells them apart by it. It is a measurement, not a
-    statement: for a merge or a fine-tune that it gets wrong, put the .yaml there.
+    The names and shapes of tensors do not tell it. In this order count:
+
+    1. the original release's `.yaml`, of the checkpoint's name and beside it: a line
+       `parameterization: "v"`; without such a line epsilon;
+    2. a tensor named `v_pred`, which ComfyUI and newer releases add to models that predict v;
+    3. `modelspec.prediction_type` in a safetensors header.
+
+    Where nothing is stated, a 1.x model predicts epsilon, as all of its releases do. A 2.x model is
+    measured: it predicts v if the bias of the first norm in its last attention spreads by more
+    than 0.09. This is ComfyUI's rule, taken over so that both doors agree; it was found by looking
+    at the releases, and a merge or a fine-tune may lie on the wrong side. A user then states
+    what is true by the `.yaml`.
     """
     beside = file.path.with_suffix(".yaml")
     if beside.is_file():
         text = beside.read_text(encoding="utf-8", errors="replace")
         stated = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
-        return "v_prediction" if stated and stated[1].startswith("v") else "epsilon"
+        # Other programs' notes may have this name, too; a release's describes its schedule.
+        if stated or "linear_start" in text:
+            return "v_prediction" if stated and stated[1].startswith("v") else "epsilon"
     if "v_pred" in file.shapes:
         return "v_prediction"
     if stated_here := file.metadata.get("modelspec.prediction_type"):

@@ -115,6 +115,35 @@ def test_captions_are_encoded_as_by_the_original_and_padded_as_its_family_pads(
     torch.testing.assert_close(encoded.prompt_embeds[:1], expected)
 
 
+def test_a_2x_text_encoder_is_open_clips_up_to_its_last_layer_but_one(networks, tmp_path):
+    from open_clip import CLIP
+
+    text = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 4}
+    vision = {"layers": 1, "width": 64, "head_width": 32, "image_size": 32, "patch_size": 16}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        original = CLIP(embed_dim=128, vision_cfg=vision, text_cfg=text).eval()
+        for name, value in original.named_parameters():
+            if "ln_" in name or "bias" in name:
+                torch.nn.init.normal_(value, mean=float("ln_" in name), std=0.2)
+    tensors = {
+        name: value
+        for name, value in ldm_checkpoint(networks["sd2"], "sd2").items()
+        if not name.startswith("cond_stage_model.")
+    }
+    for name, value in original.state_dict().items():
+        if not name.startswith("visual."):
+            tensors[f"cond_stage_model.model.{name}"] = value.contiguous()
+    save_file(tensors, tmp_path / "sd2.safetensors")
+    found = load(tmp_path / "sd2.safetensors").captions.encode(["a house"]).prompt_embeds
+    with torch.no_grad():
+        ids = torch.tensor([[49406, 320, 1212, 49407] + [0] * 73])
+        hidden = original.token_embedding(ids) + original.positional_embedding
+        for block in original.transformer.resblocks[:-1]:
+            hidden = block(hidden, attn_mask=original.attn_mask)
+        torch.testing.assert_close(found, original.ln_final(hidden))
+
+
 def test_the_same_model_as_folder_and_as_file_is_one_base(networks, files, tmp_path):
     from diffusers import DDIMScheduler
     from random_stack import save_clip_tokenizer
@@ -145,6 +174,11 @@ def test_weights_come_in_the_format_asked_for_and_outlive_the_file(networks, tmp
     # A mapped file that shrinks would kill the process.
     path.write_bytes(b"")
     assert torch.equal(base.unet.conv_in.weight, before)
+
+
+def test_a_linked_file_is_named_by_its_link(files, tmp_path):
+    (tmp_path / "dreamy.safetensors").symlink_to(files / "sd1.safetensors")
+    assert load(tmp_path / "dreamy.safetensors").name == "dreamy"
 
 
 class Checkpoint:
@@ -338,6 +372,8 @@ def test_what_a_model_predicts_is_measured_unless_it_is_stated(networks, tmp_pat
     assert load(path).schedule.prediction_type == "v_prediction"
     (tmp_path / "m.yaml").write_text("model:\n  params:\n    linear_start: 0.00085\n")
     assert prediction_type(file) == "epsilon"
+    (tmp_path / "m.yaml").write_text("notes: of another program\n")
+    assert prediction_type(file) == "v_prediction"
     (tmp_path / "m.yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
     assert prediction_type(sd2_with(networks, path, spread=0.0)) == "v_prediction"
 
