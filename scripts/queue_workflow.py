@@ -312,13 +312,31 @@ class Client:
             )
         return False
 
+    async def _record(self) -> Mapping[str, Any]:
+        """Return what the server keeps of the run; it tells of the end before it writes that down.
+
+        Raises:
+            RunFailedError: it writes nothing down.
+        """
+        end = time.monotonic() + self.patience
+        while True:
+            found = await self._get(f"/history/{self.prompt_id}")
+            if self.prompt_id in found:
+                return dict(found[self.prompt_id])
+            if time.monotonic() > end:
+                raise RunFailedError(
+                    f"The server keeps no record of the run {self.prompt_id}, so there is nothing "
+                    "to fetch. Look into its output folder."
+                )
+            await asyncio.sleep(0.1)
+
     async def _fetch(self, out: Path | None) -> None:
         """Print the run's texts and fetch its files.
 
         Raises:
             RunFailedError: the run had ended with an error while nobody listened.
         """
-        record = (await self._get(f"/history/{self.prompt_id}")).get(self.prompt_id, {})
+        record = await self._record()
         for name, data in record.get("status", {}).get("messages", []):
             if name == "execution_error":
                 raise RunFailedError(_failure(data, self.graph))

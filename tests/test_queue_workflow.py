@@ -210,6 +210,19 @@ def test_a_file_of_another_form_is_refused_in_a_sentence(tmp_path, content, sent
     assert done.stderr.count("\n") == 1
 
 
+async def tells_before_it_writes(server, prompt):
+    await server.tell("execution_success", prompt_id=prompt)
+    await asyncio.sleep(0.5)
+    await server.end(prompt, {"4": {"text": ["all done"]}})
+
+
+def test_results_are_waited_for_since_the_server_tells_of_the_end_first(server, workflow):
+    server.scene = tells_before_it_writes
+    done = queue(workflow, server.host)
+    assert done.returncode == 0, done.stderr
+    assert "all done" in done.stdout
+
+
 def test_nobody_there_is_told(workflow):
     done = queue(workflow, "127.0.0.1:9")
     assert done.returncode == 2

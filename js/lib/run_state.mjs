@@ -108,7 +108,8 @@ const CHANGES = {
       : "",
   }),
   failed: (_state, { message }) => ({ status: "failed", message, phase: null }),
-  stopping: () => ({ status: "stopping" }),
+  // The answer to the question may come after the run's own last word.
+  stopping: (state) => (hasEnded(state) ? {} : { status: "stopping" }),
   interrupted(state) {
     return hasEnded(state)
       ? {}

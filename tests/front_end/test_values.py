@@ -248,6 +248,14 @@ def test_only_choosing_another_preset_fills_and_loading_a_workflow_does_not(page
     assert values == [[4, 7, 16], ["paper", "mpc", "paper"]]
 
 
+def test_a_run_that_told_its_end_is_not_stopping_when_the_answer_comes_late(page):
+    status = page.evaluate(
+        """(events) => events.reduce(scoft.reduce, scoft.emptyState()).status""",
+        [step(1), {"event": "stopped", "step": 1, "message": "Stopped."}, {"event": "stopping"}],
+    )
+    assert status == "stopped"
+
+
 @pytest.mark.parametrize("order", [["preset", "rank"], ["rank", "preset"]])
 def test_a_graph_in_api_form_sets_all_widgets_at_once_and_no_preset_steps_in(page, server, order):
     server.presets = {"mpc": {"rank": 32}, "paper": {"rank": 16}, "custom": {}}
