@@ -23,7 +23,14 @@ import torch
 from torch import Tensor
 
 from .errors import ModelFileError
-from .single_files import CONTROL, UNET, WeightsFile, open_weights, recognise
+from .single_files import (
+    CONTROL,
+    UNET,
+    WeightsFile,
+    open_weights,
+    prediction_type,
+    recognise,
+)
 
 __all__ = ["CheckpointParts", "checkpoint_parts", "clip_tokenizer", "controlnet_of_file"]
 
@@ -123,59 +130,18 @@ def controlnet_of_file(path: Path, dtype: torch.dtype) -> Any:
         for name, tensor in file.read(file.under(prefix), dtype).items()
     }
     layers = {"layers_per_block": _layers_per_block(tensors)}
-    renamed = _renamed(file, "ControlNet", tensors, convert_controlnet_checkpoint, layers)
-    hint = "controlnet_cond_embedding."
-    config = _encoder_config(renamed) | {
-        "conditioning_channels": _size(file, renamed, f"{hint}conv_in.weight", 1),
+    part, hint = "ControlNet", "controlnet_cond_embedding."
+    renamed = _renamed(file, part, tensors, convert_controlnet_checkpoint, layers)
+    blocks = _count(renamed, rf"{re.escape(hint)}blocks\.(\d+)\.")
+    # Of two convolutions the second one widens.
+    widening = ["conv_in", *(f"blocks.{index}" for index in range(1, blocks, 2))]
+    config = _encoder_config(file, part, renamed) | {
+        "conditioning_channels": _size(file, part, renamed, f"{hint}conv_in.weight", 1),
         "conditioning_embedding_out_channels": [
-            _size(file, renamed, f"{hint}conv_in.weight", 0),
-            *(
-                renamed[f"{hint}blocks.{index}.weight"].shape[0]
-                for index in range(1, _count(renamed, rf"{re.escape(hint)}blocks\.(\d+)\."), 2)
-            ),
+            _size(file, part, renamed, f"{hint}{name}.weight", 0) for name in widening
         ],
     }
-    return _filled(file, "ControlNet", ControlNetModel, config, renamed)
-
-
-def prediction_type(file: WeightsFile) -> str:
-    """Say what the UNet of a checkpoint predicts: "epsilon" or "v_prediction".
-
-    The names and shapes of tensors do not tell it. In this order count:
-
-    1. the original release's `.yaml`, of the checkpoint's name and beside it: a line
-       `parameterization: "v"`; without such a line epsilon;
-    2. a tensor named `v_pred`, which ComfyUI and newer releases add to models that predict v;
-    3. `modelspec.prediction_type` in a safetensors header.
-
-    Where nothing is stated, a 1.x model predicts epsilon, as all of its releases do. A 2.x model is
-    measured: it predicts v if the bias of the first norm in its last attention spreads by more
-    than 0.09. This is ComfyUI's rule, taken over so that both doors agree; it was found by looking
-    at the releases, and a merge or a fine-tune may lie on the wrong side. A user then states
-    what is true by the `.yaml`.
-    """
-    beside = file.path.with_suffix(".yaml")
-    if beside.is_file():
-        text = beside.read_text(encoding="utf-8", errors="replace")
-        stated = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
-        # Other programs' notes may have this name, too; a release's describes its schedule.
-        if stated or "linear_start" in text:
-            return "v_prediction" if stated and stated[1].startswith("v") else "epsilon"
-    if "v_pred" in file.shapes:
-        return "v_prediction"
-    if stated_here := file.metadata.get("modelspec.prediction_type"):
-        return "v_prediction" if stated_here.startswith("v") else "epsilon"
-    if recognise(file).kind != "sd2":
-        return "epsilon"
-    pattern = re.compile(
-        rf"{re.escape(UNET)}output_blocks\.(\d+)\.1\.transformer_blocks\.0\.norm1\.bias"
-    )
-    biases = {int(found[1]): name for name in file.shapes if (found := pattern.fullmatch(name))}
-    if not biases:
-        return "epsilon"
-    last = biases[max(biases)]
-    spread = file.read([last], torch.float32)[last].std(unbiased=False)
-    return "v_prediction" if spread > 0.09 else "epsilon"
+    return _filled(file, part, ControlNetModel, config, renamed)
 
 
 def _alphas_cumprod(file: WeightsFile) -> Tensor:
@@ -199,12 +165,12 @@ def _unet(file: WeightsFile, dtype: torch.dtype) -> Any:
     bare = {name.removeprefix(UNET): tensor for name, tensor in tensors.items()}
     layers = {"layers_per_block": _layers_per_block(bare)}
     renamed = _renamed(file, "UNet", tensors, convert_ldm_unet_checkpoint, layers)
-    config = _encoder_config(renamed)
+    config = _encoder_config(file, "UNet", renamed)
     downs = config["down_block_types"]
     config |= {
         "sample_size": 64,
-        "in_channels": _size(file, renamed, "conv_in.weight", 1),
-        "out_channels": _size(file, renamed, "conv_out.weight", 0),
+        "in_channels": _size(file, "UNet", renamed, "conv_in.weight", 1),
+        "out_channels": _size(file, "UNet", renamed, "conv_out.weight", 0),
         "up_block_types": [
             "CrossAttnUpBlock2D" if kind.startswith("Cross") else "UpBlock2D"
             for kind in reversed(downs)
@@ -220,16 +186,19 @@ def _layers_per_block(tensors: Mapping[str, Tensor]) -> int:
     return (ends[0] if ends else places) - 1
 
 
-def _encoder_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+def _encoder_config(file: WeightsFile, part: str, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what the down blocks of a UNet or ControlNet tell, under diffusers' names."""
     levels = range(_count(tensors, r"down_blocks\.(\d+)\."))
     channels = [
-        tensors[key].shape[0]
+        _size(file, part, tensors, f"down_blocks.{level}.resnets.0.conv2.weight", 0)
         for level in levels
-        if (key := f"down_blocks.{level}.resnets.0.conv2.weight") in tensors
     ]
     attends = [f"down_blocks.{level}.attentions.0.proj_in.weight" in tensors for level in levels]
-    contexts = [t.shape[1] for key, t in tensors.items() if key.endswith(".attn2.to_k.weight")]
+    contexts = [
+        _size(file, part, tensors, name, 1)
+        for name in tensors
+        if name.endswith(".attn2.to_k.weight")
+    ]
     projections = [t.ndim for key, t in tensors.items() if key.endswith(".proj_in.weight")]
     linear = bool(projections) and projections[0] == 2
     return {
@@ -261,11 +230,11 @@ def _vae(file: WeightsFile, dtype: torch.dtype) -> Any:
     renamed = _renamed(file, "VAE", tensors, convert_ldm_vae_checkpoint, config)
     config |= {
         "block_out_channels": [
-            _size(file, renamed, f"encoder.down_blocks.{level}.resnets.0.conv2.weight", 0)
+            _size(file, "VAE", renamed, f"encoder.down_blocks.{level}.resnets.0.conv2.weight", 0)
             for level in range(levels)
         ],
         "layers_per_block": _count(renamed, r"encoder\.down_blocks\.0\.resnets\.(\d+)\."),
-        "latent_channels": _size(file, renamed, "decoder.conv_in.weight", 1),
+        "latent_channels": _size(file, "VAE", renamed, "decoder.conv_in.weight", 1),
         "scaling_factor": _SCALING_FACTOR,
     }
     return _filled(file, "VAE", AutoencoderKL, config, renamed)
@@ -276,12 +245,18 @@ def _text_encoder(file: WeightsFile, dtype: torch.dtype, family: str) -> Any:
 
     tensors = _open_clip(file, dtype) if file.under(_OPEN_CLIP) else _clip(file, dtype)
     config = CLIPTextConfig(
-        vocab_size=_size(file, tensors, "embeddings.token_embedding.weight", 0),
-        hidden_size=(width := _size(file, tensors, "embeddings.token_embedding.weight", 1)),
-        intermediate_size=_size(file, tensors, "encoder.layers.0.mlp.fc1.weight", 0),
+        vocab_size=_size(file, "text encoder", tensors, "embeddings.token_embedding.weight", 0),
+        hidden_size=(
+            width := _size(file, "text encoder", tensors, "embeddings.token_embedding.weight", 1)
+        ),
+        intermediate_size=_size(
+            file, "text encoder", tensors, "encoder.layers.0.mlp.fc1.weight", 0
+        ),
         num_hidden_layers=_count(tensors, r"encoder\.layers\.(\d+)\."),
         num_attention_heads=max(1, width // 64),
-        max_position_embeddings=_size(file, tensors, "embeddings.position_embedding.weight", 0),
+        max_position_embeddings=_size(
+            file, "text encoder", tensors, "embeddings.position_embedding.weight", 0
+        ),
         projection_dim=width,
         hidden_act="gelu" if family == "sd2" else "quick_gelu",
     )
@@ -315,7 +290,7 @@ def _open_clip(file: WeightsFile, dtype: torch.dtype) -> dict[str, Tensor]:
     unread = (f"{resblocks}{last}.", f"{_OPEN_CLIP}logit_scale", f"{_OPEN_CLIP}attn_mask")
     names = [name for name in held if not name.startswith(unread)]
     tensors = file.read(names, dtype)
-    width = _size(file, tensors, f"{_OPEN_CLIP}ln_final.weight", 0)
+    width = _size(file, "text encoder", tensors, f"{_OPEN_CLIP}ln_final.weight", 0)
     # All that the function asks of a network.
     sizes = SimpleNamespace(config=SimpleNamespace(hidden_size=width, projection_dim=width))
     renamed = convert_open_clip_checkpoint(sizes, tensors, prefix=_OPEN_CLIP)
@@ -361,13 +336,12 @@ def _count(names: Mapping[str, Any] | list[str], pattern: str) -> int:
     return max(numbers, default=-1) + 1
 
 
-def _size(file: WeightsFile, tensors: Mapping[str, Tensor], name: str, dimension: int) -> int:
+def _size(
+    file: WeightsFile, part: str, tensors: Mapping[str, Tensor], name: str, dimension: int
+) -> int:
     """Return how long a tensor is along a dimension."""
     if name not in tensors or tensors[name].ndim <= dimension:
-        raise ModelFileError(
-            f"{file.path}: it lacks weights of Stable Diffusion's layout ({name}). The file is "
-            "incomplete or of another kind; name another."
-        )
+        raise _foreign_layout(file, part, f"{name} is missing or does not fit")
     return int(tensors[name].shape[dimension])
 
 
@@ -387,10 +361,7 @@ def _renamed(
         # The functions ask for every zero-convolution there could be, and give None for the rest.
         renamed = {k: t for k, t in convert(dict(tensors), config).items() if t is not None}
     except (KeyError, IndexError, AttributeError, ZeroDivisionError) as error:
-        raise ModelFileError(
-            f"{file.path}: its {part} lacks weights of Stable Diffusion's layout ({error}). The "
-            "file is incomplete or of another kind; name another."
-        ) from error
+        raise _foreign_layout(file, part, f"{error} is missing or does not fit") from error
     if len(renamed) < len(tensors):
         # A convolution of one place becomes a view of itself.
         used = {id(tensor) for tensor in renamed.values()}
@@ -413,25 +384,30 @@ def _filled(
     """
     from accelerate import init_empty_weights
 
+    arguments = config if isinstance(config, dict) else {"config": config}
     try:
         # Buffers, such as the text encoder's positions, are in no file and are made for real.
-        with (
-            torch.inference_mode(False),
-            torch.random.fork_rng(devices=[]),
-            init_empty_weights(include_buffers=False),
-        ):
-            arguments = config if isinstance(config, dict) else {"config": config}
+        with torch.random.fork_rng(devices=[]), init_empty_weights(include_buffers=False):
             network = network_class(**arguments)
-        # transformers below 5.6 keeps the text model one level deeper.
-        if any(name.startswith("text_model.") for name in network.state_dict()):
-            tensors = {f"text_model.{name}": tensor for name, tensor in tensors.items()}
+    except (RuntimeError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
+        raise _foreign_layout(file, part, "its sizes do not make a network") from error
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    # transformers below 5.6 keeps the text model one level deeper.
+    if any(name.startswith("text_model.") for name in wanted):
+        tensors = {f"text_model.{name}": tensor for name, tensor in tensors.items()}
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wrong = [name for name in wanted | given if given.get(name) != wanted.get(name)]
+    if wrong:
+        raise _foreign_layout(
+            file, part, f"{wrong[0]} is missing or does not fit; {len(wrong)} in all"
+        )
+    with torch.inference_mode(False):
         network.load_state_dict(tensors, assign=True)
-    except (RuntimeError, ValueError, IndexError, ZeroDivisionError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[1] if len(lines) > 1 else (lines or [type(error).__name__])[0]
-        raise ModelFileError(
-            f"{file.path}: its {part} does not have Stable Diffusion's layout "
-            f"({reason[:200].rstrip('. ')}). The file is incomplete or of another kind; name "
-            "another."
-        ) from error
     return network.requires_grad_(False).eval()
+
+
+def _foreign_layout(file: WeightsFile, part: str, detail: str) -> ModelFileError:
+    return ModelFileError(
+        f"{file.path}: its {part} does not have Stable Diffusion's layout ({detail}). The file is "
+        "incomplete or of another kind; name another."
+    )

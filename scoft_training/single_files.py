@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -27,10 +28,12 @@ __all__ = [
     "Contents",
     "WeightsFile",
     "open_weights",
+    "prediction_type",
     "recognise",
 ]
 
-FILE_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_TORCH_SUFFIXES = (".ckpt", ".pt", ".pth", ".bin")
+FILE_SUFFIXES = (".safetensors", *_TORCH_SUFFIXES)
 """What a missing file is told by; an existing one is told by its content."""
 
 UNET = "model.diffusion_model."
@@ -150,10 +153,10 @@ def open_weights(path: Path) -> WeightsFile:
             f"{path}: this is git's pointer to a model, not the model. Run `git lfs pull` in its "
             "folder, or fetch the file from its download link."
         )
-    # A zip archive, or a pickle of protocol 2 and above; a safetensors file begins with a length.
-    if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
-        if start[8:9] != b"{":
-            return _open_torch(path)
+    # A safetensors file begins with the length of its header, and the header with a brace.
+    pickled = re.match(rb"PK\x03\x04|\x80[\x02-\x05]", start) or path.suffix in _TORCH_SUFFIXES
+    if pickled and start[8:9] != b"{":
+        return _open_torch(path)
     return _open_safetensors(path)
 
 
@@ -209,22 +212,29 @@ def _open_torch(path: Path) -> WeightsFile:
     # Newer versions of torch go by this ending, and not by what is in the file.
     mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
     try:
-        with torch.serialization.safe_globals(_IGNORED), path.open("rb") as file:  # type: ignore[arg-type]
+        with (
+            torch.serialization.safe_globals(_IGNORED),  # type: ignore[arg-type]
+            path.open("rb") as file,
+            warnings.catch_warnings(),
+        ):
+            # torch warns of formats that it then refuses.
+            warnings.simplefilter("ignore")
             content = torch.load(
                 path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped
             )
     except pickle.UnpicklingError as error:
-        found = re.search(r"GLOBAL ([\w.]+)|(?:[Uu]nsupported \w+:?) ([\w.]+)", str(error))
-        named = f" ({found[1] or found[2]})" if found else ""
+        found = re.search(r"GLOBAL ([\w.]+)", str(error))
+        reason = f"holds more than tensors ({found[1]})" if found else "is not of torch's form"
         raise ModelFileError(
-            f"{path}: this pickle holds more than tensors{named}, and opening such a file can run "
-            "code, so it was not opened. Name the model's .safetensors file."
+            f"{path}: this pickle {reason}, and opening such a file can run code, so it was not "
+            "opened. Name the model's .safetensors file."
         ) from error
     # A damaged file makes torch raise nearly anything, KeyError and IndexError included.
     except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
+        reason = re.split(r"\. |\n", str(error).strip())[0][:160] or type(error).__name__
         raise ModelFileError(
-            f"{path}: cannot be read as a torch file. The download was cut short or the file is of "
-            "another format; fetch it again, as .safetensors if there is one."
+            f"{path}: cannot be read as a torch file ({reason}). The download was cut short or the "
+            "file is of another format; fetch it again, as .safetensors if there is one."
         ) from error
     table = _table(content)
     if not table:
@@ -282,9 +292,51 @@ def recognise(file: WeightsFile) -> Contents:
             return _controlnet(shapes, hint.removesuffix("input_hint_block.0.weight"))
     if "controlnet_cond_embedding.conv_in.weight" in shapes:
         return _controlnet(shapes, "")
-    if f"{UNET}input_blocks.0.0.weight" in shapes:
+    if len(shapes.get(f"{UNET}input_blocks.0.0.weight", ())) > 1:
         return _checkpoint(file)
     return Contents("other", _part(shapes))
+
+
+def prediction_type(file: WeightsFile) -> str:
+    """Say what the UNet of a checkpoint predicts: "epsilon" or "v_prediction".
+
+    The names and shapes of tensors do not tell it. In this order count:
+
+    1. the original release's `.yaml`, of the checkpoint's name and beside it: a line
+       `parameterization: "v"`; without such a line epsilon;
+    2. a tensor named `v_pred`, which ComfyUI and newer releases add to models that predict v;
+    3. `modelspec.prediction_type` in a safetensors header.
+
+    Where nothing is stated, a 1.x model predicts epsilon, as all of its releases do. A 2.x model is
+    measured: it predicts v if the bias of the first norm in its last attention spreads by more
+    than 0.09. This is ComfyUI's rule, taken over so that both doors agree; it was found by looking
+    at the releases, and a merge or a fine-tune may lie on the wrong side. A user then states
+    what is true by the `.yaml`.
+    """
+    beside = file.path.with_suffix(".yaml")
+    if beside.is_file():
+        text = beside.read_text(encoding="utf-8", errors="replace")
+        stated = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+        # Other programs' notes may have this name, too; a release's describes its schedule.
+        if stated or "linear_start" in text:
+            return "v_prediction" if stated and stated[1].startswith("v") else "epsilon"
+    if "v_pred" in file.shapes:
+        return "v_prediction"
+    if stated_here := file.metadata.get("modelspec.prediction_type"):
+        return "v_prediction" if stated_here.startswith("v") else "epsilon"
+    if recognise(file).kind != "sd2":
+        return "epsilon"
+    pattern = re.compile(
+        rf"{re.escape(UNET)}output_blocks\.(\d+)\.1\.transformer_blocks\.0\.norm1\.bias"
+    )
+    biases = {int(found[1]): name for name in file.shapes if (found := pattern.fullmatch(name))}
+    if not biases:
+        return "epsilon"
+    last = biases[max(biases)]
+    import torch
+
+    spread = file.read([last], torch.float32)[last].std(unbiased=False)
+    return "v_prediction" if spread > 0.09 else "epsilon"
 
 
 def _transformer(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
@@ -303,7 +355,8 @@ def _controlnet(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> Contents:
 
 
 def _checkpoint(file: WeightsFile) -> Contents:
-    shapes = file.shapes
+    # What a damaged file holds in place of a matrix is found when the networks are filled.
+    shapes = {name: shape for name, shape in file.shapes.items() if len(shape) > 1}
     contexts = [shapes[name][-1] for name in shapes if name.endswith(".attn2.to_k.weight")]
     channels = shapes[f"{UNET}input_blocks.0.0.weight"][1]
     if any(".time_stack." in name or ".motion_modules." in name for name in shapes):
