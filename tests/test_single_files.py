@@ -57,6 +57,11 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+def test_the_watch_on_the_network_sees_a_connection():
+    with pytest.raises(AssertionError, match="the network was touched"):
+        socket.create_connection(("127.0.0.1", 9))
+
+
 def load(path, dtype=torch.float32):
     return load_base(path, dtype=dtype, allow_download=False)
 
@@ -159,17 +164,18 @@ def test_the_same_model_as_folder_and_as_file_is_one_base(networks, files, tmp_p
     assert load(files / "sd1.safetensors", torch.float16).digest != file.digest
 
 
-def test_weights_come_in_the_format_asked_for_and_outlive_the_file(networks, tmp_path):
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_weights_come_in_the_format_asked_for_and_outlive_the_file(networks, tmp_path, stored):
     halves = {
-        name: value.half() if value.is_floating_point() else value
+        name: value.to(stored) if value.is_floating_point() else value
         for name, value in ldm_checkpoint(networks["sd1"], "sd1").items()
     }
     path = tmp_path / "half.safetensors"
     save_file(halves, path)
-    original = copy.deepcopy(networks["sd1"]["unet"]).half()
-    for dtype in (torch.float16, torch.float32):
+    original = copy.deepcopy(networks["sd1"]["unet"]).to(stored)
+    for dtype in (stored, torch.float32):
         assert_same(load(path, dtype).unet, original, dtype)
-    base = load(path, torch.float16)
+    base = load(path, stored)
     before = base.unet.conv_in.weight.clone()
     # Whoever writes over the file must not change a model that is loaded.
     with path.open("r+b") as file:
