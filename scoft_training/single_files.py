@@ -209,9 +209,9 @@ _IGNORED = [
 def _open_torch(path: Path) -> WeightsFile:
     import torch
 
-    # Newer versions of torch go by this ending, and not by what is in the file.
-    mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
     try:
+        # Newer versions of torch go by this ending, and not by what is in the file.
+        mapped = zipfile.is_zipfile(path) and path.suffix != ".safetensors"
         with (
             torch.serialization.safe_globals(_IGNORED),  # type: ignore[arg-type]
             path.open("rb") as file,
@@ -229,8 +229,8 @@ def _open_torch(path: Path) -> WeightsFile:
             f"{path}: this pickle {reason}, and opening such a file can run code, so it was not "
             "opened. Name the model's .safetensors file."
         ) from error
-    # A damaged file makes torch raise nearly anything, KeyError and IndexError included.
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError) as error:
+    # A damaged file makes torch raise nearly anything, struct.error and AssertionError included.
+    except Exception as error:
         reason = re.split(r"\. |\n", str(error).strip())[0][:160] or type(error).__name__
         raise ModelFileError(
             f"{path}: cannot be read as a torch file ({reason}). The download was cut short or the "

@@ -332,6 +332,7 @@ def shrink_text_encoder(path):
 def test_a_file_that_is_no_model_is_named(files, tmp_path, loader):
     whole = (files / "sd1.safetensors").read_bytes()
     torch.save({"a": torch.ones(9)}, tmp_path / "whole.ckpt")
+    torch.save({"a": torch.ones(9)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     contents = {
         "cut.safetensors": (whole[: len(whole) // 2], "cannot be read as safetensors .*cut short"),
         "short.safetensors": (whole[:100], "cannot be read as safetensors .*cut short"),
@@ -341,6 +342,14 @@ def test_a_file_that_is_no_model_is_named(files, tmp_path, loader):
         "pointer.safetensors": (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "this is git's pointer to a model",
+        ),
+        "cut.pt": (
+            (tmp_path / "old.pt").read_bytes()[:-1],
+            r"cannot be read as a torch file \(.+\). The download was cut short",
+        ),
+        "shorter.pt": (
+            (tmp_path / "old.pt").read_bytes()[:20],
+            r"cannot be read as a torch file \(.+\). The download was cut short",
         ),
         "cut.ckpt": (
             (tmp_path / "whole.ckpt").read_bytes()[:-200],
