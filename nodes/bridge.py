@@ -24,14 +24,9 @@ from torch import Tensor, nn
 
 from ..scoft_training.control_models import ControlNet
 from ..scoft_training.errors import ConfigError
-from ..scoft_training.files import digest_json, digest_tensors
-from ..scoft_training.models import (
-    BaseModel,
-    EncodedCaptions,
-    NoiseSchedule,
-    base_digest,
-)
+from ..scoft_training.models import BaseModel, NoiseSchedule, base_digest
 from . import host
+from .bridge_captions import HostCaptionEncoder
 
 __all__ = ["base_from_host", "control_names", "controlnet_from_host"]
 
@@ -439,66 +434,3 @@ def _filled(network: nn.Module, weights: dict[str, Tensor], socket: str) -> nn.M
             f"This {socket}'s weights do not fit Stable Diffusion's layout ({detail}). {_ACCEPTED}"
         ) from error
     return network.requires_grad_(False).eval()
-
-
-class HostCaptionEncoder:
-    """The host's CLIP as the engine asks for it: captions in, prompt embeddings out.
-
-    Brackets and colons of a caption are read as they are, not as weights. A CLIP Set Last Layer and
-    LoRAs on the text encoder count.
-
-    Raises:
-        ConfigError: changes of the text encoder that the digest of its weights cannot tell.
-    """
-
-    def __init__(self, clip: Any) -> None:
-        if clip.patcher.injections or clip.patcher.forced_hooks:
-            raise ConfigError(
-                "This CLIP carries a LoRA beside its weights (loaded in bypass mode, or as a "
-                "hook). Load that LoRA with Load LoRA."
-            )
-        self._clip = clip
-        weights = {key: value.detach().clone() for key, value in clip.get_sd().items()}
-        patches = {
-            f"{key} {index} {place}": tensor
-            for key, entries in clip.patcher.patches.items()
-            for index, entry in enumerate(entries)
-            for place, tensor in enumerate(_tensors_of(entry))
-        }
-        strengths = [
-            [key, [[float(entry[0]), float(entry[2])] for entry in entries]]
-            for key, entries in sorted(clip.patcher.patches.items())
-        ]
-        self.digest = digest_json(
-            [digest_tensors(weights), digest_tensors(patches), strengths, clip.layer_idx]
-        )
-
-    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
-        """Return (captions, 77, channels) embeddings and which captions were cut."""
-        embeds, cut = [], []
-        for index, caption in enumerate(captions):
-            tokens = self._clip.tokenize(caption, disable_weights=True)
-            if any(len(chunks) > 1 for chunks in tokens.values()):
-                cut.append(index)
-            first = {name: chunks[:1] for name, chunks in tokens.items()}
-            with torch.no_grad():
-                encoded = self._clip.encode_from_tokens(first)
-            embeds.append(encoded.detach().float().cpu().clone())
-        return EncodedCaptions(torch.cat(embeds), tuple(cut))
-
-    def to(self, device: torch.device) -> object:
-        """The host moves its own networks; called with the CPU it lets go of the device."""
-        if device.type == "cpu":
-            host.unload_models()
-        return self
-
-
-def _tensors_of(value: Any) -> list[Tensor]:
-    """Every tensor inside a weight patch, in order."""
-    if isinstance(value, Tensor):
-        return [value.detach().clone()]
-    if isinstance(value, (tuple, list)):
-        return [tensor for entry in value for tensor in _tensors_of(entry)]
-    if isinstance(getattr(value, "weights", None), (tuple, list)):
-        return _tensors_of(value.weights)
-    return []

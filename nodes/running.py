@@ -64,7 +64,6 @@ def connected_base(
 
 def warn(node_id: Any, message: str) -> None:
     """Tell the client that queued, and the host's log, which is all that a headless user reads."""
-    logger.warning("SCoFT: %s", message)
     _tell(node_id, WarningEvent(message))
 
 
@@ -97,8 +96,6 @@ def carry_out(
             last = event
             if run is not None:
                 run.note(event)
-            if isinstance(event, WarningEvent):
-                logger.warning("SCoFT: %s", event.message)
             _tell(node_id, event, run)
             progress.update(course.advance(event), _preview(event, work, run))
     # Whatever it is goes on to the host; a page that follows the run has to hear of it.
@@ -118,6 +115,8 @@ def carry_out(
 
 
 def _tell(node_id: Any, event: Event, run: LiveRun | None = None) -> None:
+    if isinstance(event, WarningEvent):
+        logger.warning("SCoFT: %s", event.message)
     known = {} if run is None or run.run_id is None else {"run": run.run_id}
     host.send("scoft.event", {"node": str(node_id), **known, **to_json(event)})
 

@@ -30,12 +30,7 @@ def read_steps(folder: Path) -> list[dict[str, Any]]:
 
     A step after the last checkpoint of a killed run was made twice; the later one counts.
     """
-    steps = {}
-    for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["event"] == "step":
-            steps[event["step"]] = event
-    return [steps[number] for number in sorted(steps)]
+    return _steps_of(_latest_events(folder))
 
 
 def read_history(folder: Path) -> dict[str, Any]:
@@ -44,14 +39,8 @@ def read_history(folder: Path) -> dict[str, Any]:
     `history` maps what a StepEvent holds to lists that run along `step`; a loss that a step did not
     have is None there. Before the first event everything is empty.
     """
-    path = folder / "events.jsonl"
-    events = [json.loads(line) for line in _whole_lines(path)] if path.is_file() else []
-    by_kind: dict[str, dict[Any, dict[str, Any]]] = {}
-    for event in events:
-        # What was made twice, after a killed process, counts once: the later one.
-        key = event.get("name") or event.get("message") or event.get("step")
-        by_kind.setdefault(event["event"], {})[key] = event
-    steps = [by_kind["step"][number] for number in sorted(by_kind.get("step", {}))]
+    by_kind = _latest_events(folder)
+    steps = _steps_of(by_kind)
     terms = dict.fromkeys(name for step in steps for name in step["losses"])
     columns = ("step", "seconds", "total_loss", "grad_norm", "learning_rate", "memory_bytes")
     history: dict[str, Any] = {name: [step[name] for step in steps] for name in columns}
@@ -66,9 +55,21 @@ def read_history(folder: Path) -> dict[str, Any]:
     }
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The lines that are written to their end; a run may be writing the next one."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+def _latest_events(folder: Path) -> dict[str, dict[Any, dict[str, Any]]]:
+    """Events by kind and by what they are about; of two about the same the later one counts."""
+    path = folder / "events.jsonl"
+    # A run may be writing the last line.
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.is_file() else []
+    by_kind: dict[str, dict[Any, dict[str, Any]]] = {}
+    for event in map(json.loads, lines):
+        about = event.get("name") or event.get("message") or event.get("step")
+        by_kind.setdefault(event["event"], {})[about] = event
+    return by_kind
+
+
+def _steps_of(by_kind: Mapping[str, Mapping[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
+    steps = by_kind.get("step", {})
+    return [steps[number] for number in sorted(steps)]
 
 
 class RunFolder:

@@ -31,6 +31,7 @@ from .single_files import (
     prediction_type,
     recognise,
 )
+from .weights import fill_network
 
 __all__ = ["CheckpointParts", "checkpoint_parts", "clip_tokenizer", "controlnet_of_file"]
 
@@ -391,18 +392,17 @@ def _filled(
             network = network_class(**arguments)
     except (RuntimeError, ValueError, TypeError, LookupError, ZeroDivisionError) as error:
         raise _foreign_layout(file, part, "its sizes do not make a network") from error
-    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     # transformers below 5.6 keeps the text model one level deeper.
-    if any(name.startswith("text_model.") for name in wanted):
+    if any(name.startswith("text_model.") for name in network.state_dict()):
         tensors = {f"text_model.{name}": tensor for name, tensor in tensors.items()}
-    given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wrong = [name for name in wanted | given if given.get(name) != wanted.get(name)]
-    if wrong:
-        raise _foreign_layout(
-            file, part, f"{wrong[0]} is missing or does not fit; {len(wrong)} in all"
-        )
     with torch.inference_mode(False):
-        network.load_state_dict(tensors, assign=True)
+        fill_network(
+            network,
+            tensors,
+            path=file.path,
+            expected=f"Stable Diffusion's {part}",
+            remedy="The file is incomplete or of another kind: name another.",
+        )
     return network.requires_grad_(False).eval()
 
 

@@ -186,7 +186,12 @@ def load_tensors(path: Path, *, sha256: str | None = None) -> dict[str, Tensor]:
 
 
 def fill_network(
-    network: torch.nn.Module, tensors: Mapping[str, Tensor], *, path: Path, expected: str
+    network: torch.nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    path: Path,
+    expected: str,
+    remedy: str = "Name the right file, or leave the path empty to have it looked for.",
 ) -> None:
     """Give a network its weights: every one has to be there and of its shape, and none left over.
 
@@ -195,6 +200,7 @@ def fill_network(
         tensors: by the network's own names.
         path: where they come from, for the message.
         expected: what the network is, likewise.
+        remedy: what to do about a file that does not fit, likewise.
 
     Raises:
         ModelFileError: naming the first weights that differ; the network is as it was.
@@ -214,7 +220,7 @@ def fill_network(
         more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
         raise ModelFileError(
             f"{path}: does not hold the weights of {expected}: {'; '.join(differences[:3])}{more}. "
-            "Name the right file, or leave the path empty to have it looked for."
+            f"{remedy}"
         )
     network.load_state_dict({key: tensors[key] for key in wanted}, strict=False, assign=True)
 

@@ -2,8 +2,7 @@
 
 With ComfyUI running and this pack in its custom_nodes:
 
-    python scripts/make_locales.py --host 127.0.0.1:8188           # write
-    python scripts/make_locales.py --host 127.0.0.1:8188 --check   # compare, exit 1 if they differ
+    python scripts/make_locales.py --host 127.0.0.1:8188
 
 To translate, copy locales/en to locales/<language> and change the texts, not the keys.
 """
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,22 +59,18 @@ def node_definitions(object_info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Write or compare; returns the exit status."""
+def main() -> None:
+    """Write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1:8188")
-    parser.add_argument("--check", action="store_true")
     asked = parser.parse_args()
     with urllib.request.urlopen(f"http://{asked.host}/object_info", timeout=60) as answer:
         wanted = node_definitions(json.load(answer))
     text = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
-    if asked.check:
-        return int(not TARGET.is_file() or TARGET.read_text(encoding="utf-8") != text)
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(text, encoding="utf-8")
     print(TARGET)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -9,7 +9,7 @@ With ComfyUI running, this pack in its custom_nodes, and playwright with a Chrom
 What runs without a download is run, so that its picture shows what comes out: the quick start takes
 minutes, the three gradient steps take three times as long. `--no-run` shows the graphs as loaded.
 Where model files that a graph names are missing, its picture shows red frames: empty files of these
-names are enough. The graphs themselves stand in `workflow_graphs.py`.
+names are enough. The graphs themselves stand in `workflow_graphs/`.
 """
 
 from __future__ import annotations

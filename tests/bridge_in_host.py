@@ -40,7 +40,7 @@ import comfy.taesd.taesd
 import comfy.utils
 import torch
 from safetensors.torch import save_file
-from scoft_pack.nodes import bridge, miniature
+from scoft_pack.nodes import bridge, bridge_captions, miniature
 from scoft_pack.scoft_training import generation
 from scoft_pack.scoft_training.config import GenerateConfig
 from scoft_pack.scoft_training.errors import ConfigError
@@ -329,12 +329,12 @@ def text_answers() -> Pairs:
     weights, encoder = text_encoder()
     clip = host_clip(weights)
     captions = ["an old house by the river, at dusk", "", "çà et là: 3 lampes"]
-    ours = bridge.HostCaptionEncoder(clip)
+    ours = bridge_captions.HostCaptionEncoder(clip)
     asked = [clip.encode_from_tokens_scheduled(clip.tokenize(one))[0][0] for one in captions]
     skipped = clip.clone()
     skipped.clip_layer(-2)
     their_skip = skipped.encode_from_tokens_scheduled(skipped.tokenize(captions[0]))[0][0]
-    our_skip = bridge.HostCaptionEncoder(skipped)
+    our_skip = bridge_captions.HostCaptionEncoder(skipped)
     assert ours.digest != our_skip.digest
     long = ours.encode(["stone " * 100])
     assert long.cut == (0,)

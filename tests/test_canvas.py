@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 def test_it_loads_without_a_warning(host):
     assert re.search(r"[\d.]+ seconds: .*custom_nodes/scoft", host.log), host.log[-3000:]
     assert "IMPORT FAILED" not in host.log
+    complaints = re.findall(".*(?:WARNING|ERROR|Traceback).*", host.log)
+    assert not [line for line in complaints if "scoft" in line.lower()]
     ours = {name for name in host.get("/object_info") if name.startswith("Scoft")}
     assert {
         "ScoftLoadDataset",

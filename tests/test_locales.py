@@ -9,7 +9,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from running_host import running_host
 
 ROOT = Path(__file__).parents[1]
 LOCALES = ROOT / "locales"
@@ -92,12 +91,6 @@ def test_help_pages_name_only_widgets_that_exist():
         for word in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", page):
             known = inputs | {"blip_text", "scoft_datasets", "miniature_clip", "lora_name"}
             assert word in known | {"scoft_2"}, (name, word)
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    with running_host(tmp_path_factory.mktemp("comfyui")) as started:
-        yield started
 
 
 @pytest.mark.host

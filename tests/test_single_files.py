@@ -283,7 +283,7 @@ WRONG_BASES = {
         name: value.to(torch.float8_e4m3fn) if name.endswith(".weight") else value
         for name, value in sd1.items()
     },
-    r"its UNet does not .*\(conv_out.weight is missing or does not fit; 2 in all": lambda sd1: (
+    r"Diffusion's UNet: conv_out.bias is missing; conv_out.weight has the shape": lambda sd1: (
         {name: value for name, value in sd1.items() if ".diffusion_model.out.2" not in name}
         | {"model.diffusion_model.out.2.weight": torch.zeros(4, 5, 3, 3)}
     ),
@@ -457,9 +457,7 @@ def test_a_wrong_file_as_a_controlnet_is_named(networks, tmp_path):
         "its ControlNet has weights beyond": tensors | {"task_embedding": torch.zeros(1)},
     }
     del tensors["middle_block_out.0.weight"]
-    wrong["its ControlNet does not have Stable Diffusion's layout .*mid_block.weight is mis"] = (
-        tensors
-    )
+    wrong["does not hold .* Stable Diffusion's ControlNet: .*mid_block.weight is mis"] = tensors
     wrong["its ControlNet does not have Stable Diffusion's layout .*attn2.to_k.weight is"] = {
         name: torch.zeros(()) if name.endswith("attn2.to_k.weight") else value
         for name, value in tensors.items()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running_host import running_host
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "workflows"
@@ -51,19 +50,15 @@ def read_api(name):
 
 
 def definitions():
-    """The graphs as scripts/workflow_graphs.py states them, by name."""
-    path = ROOT / "scripts" / "workflow_graphs.py"
-    spec = importlib.util.spec_from_file_location("workflow_graphs", path)
+    """The graphs as scripts/workflow_graphs/ states them, by name."""
+    folder = ROOT / "scripts" / "workflow_graphs"
+    spec = importlib.util.spec_from_file_location(
+        "workflow_graphs", folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return {graph.name: graph for graph in module.GRAPHS}
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    with running_host(tmp_path_factory.mktemp("comfyui")) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,12 @@
+"""The example workflows as data: nodes by number, their values, and where they stand.
+
+`make_workflows.py` builds them in the front end. Values that are not named stay at their defaults.
+"""
+
+from .miniature import GRADIENT_STEPS, QUICK_START
+from .own_models import APPLY_LORA, DOWNLOADS, NEGATIVES_ONLY, OWN_DATASET
+from .parts import Graph, Group, Node
+
+__all__ = ["DOWNLOADS", "GRAPHS", "Graph", "Group", "Node"]
+
+GRAPHS = (QUICK_START, OWN_DATASET, NEGATIVES_ONLY, GRADIENT_STEPS, APPLY_LORA)
