@@ -283,7 +283,7 @@ WRONG_BASES = {
         name: value.to(torch.float8_e4m3fn) if name.endswith(".weight") else value
         for name, value in sd1.items()
     },
-    r"Diffusion's UNet: conv_out.bias is missing; conv_out.weight has the shape": lambda sd1: (
+    r"does not hold .*'s UNet: conv_out.bias is missing; conv_out.weight has": lambda sd1: (
         {name: value for name, value in sd1.items() if ".diffusion_model.out.2" not in name}
         | {"model.diffusion_model.out.2.weight": torch.zeros(4, 5, 3, 3)}
     ),
