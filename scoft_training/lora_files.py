@@ -1,8 +1,9 @@
 """The LoRA file: one `.safetensors`, written, read and recognised by its key names.
 
-Lives here: writing and reading that file, and every spelling of its keys. Not here: what the header
-says (`lora_metadata`), a LoRA on a UNet (`lora_layers`), making the adapter (`models`) and what a
-resume needs besides (`checkpoints`).
+Lives here: writing and reading that file, whatever spelling its keys have. Not here: names alone
+(`lora_names`), other styles written (`lora_conversion`), what the header says (`lora_metadata`), a
+LoRA on a UNet (`lora_layers`), making the adapter (`models`) and what a resume needs besides
+(`checkpoints`).
 
 In memory a layer's name is the module's path in diffusers' UNet; files spell it in these ways, all
 of them read, the first written:
@@ -19,9 +20,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -33,12 +33,17 @@ from .errors import ConfigError, ModelFileError, OutputError
 from .files import write_aside
 from .lora_layers import Lora, LoraLayer, fitted_layers, other_base_advice, weights_by_path
 from .lora_metadata import MAX_HEADER_BYTES, trimmed_metadata
+from .lora_names import module_of, spelled_modules
+from .lora_records import ADAPTER_RECORD, AdapterRecord, read_record
 
 __all__ = [
+    "gather_parts",
+    "layers_from_parts",
     "lora_from_state_dict",
     "lora_state_dict",
     "read_lora",
     "read_metadata",
+    "read_tensors",
     "write_lora",
 ]
 
@@ -47,12 +52,12 @@ _log = logging.getLogger(__name__)
 _FORMAT_HEADER_BYTES = 100_000_000  # safetensors itself refuses longer ones
 _PICKLE_SUFFIXES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04")
-_ADAPTER_RECORD = "lora_adapter_metadata"
 
-_PAIR_KEY = re.compile(r"(.+?)[._]lora[._](down|up|A|B)(?:\.[^.]+)?\.weight")
+_PAIR_KEY = re.compile(r"(.+?)[._]lora(?:_linear_layer)?[._](down|up|A|B)(?:\.[^.]+)?\.weight")
 _ALPHA_KEY = re.compile(r"(.+?)(?:[._]lora)?\.alpha")
-_UNET_PREFIX = re.compile(
-    r"(?:base_model\.model\.)?(?:unet\.|lora_unet_|(?:model\.)?diffusion_model\.)?"
+_PREFIX = re.compile(
+    r"(?:base_model\.model\.)?(?:unet\.|lora_unet_|(?:model\.)?diffusion_model\."
+    r"|lora_te[12]?_|text_encoder(?:_2)?\.)?"
 )
 _OTHER_NETWORKS = ("lora_te", "text_encoder", "bundle_emb.")
 _PARTS = {"down": "down", "A": "down", "up": "up", "B": "up"}
@@ -89,7 +94,7 @@ def write_lora(path: Path, lora: Lora, *, dtype: torch.dtype = torch.float32) ->
         raise ConfigError(f"{path}: the LoRA has no layers, so there is nothing to write.")
     tensors = lora_state_dict(lora, dtype=dtype)
     # diffusers refuses kohya keys beside peft's own record, whose alphas are in the keys by now.
-    kept = {key: text for key, text in lora.metadata.items() if key != _ADAPTER_RECORD}
+    kept = {key: text for key, text in lora.metadata.items() if key != ADAPTER_RECORD}
     metadata = trimmed_metadata(kept, MAX_HEADER_BYTES - _entries_bytes(tensors))
     write_aside(path, lambda aside: save_file(tensors, aside, metadata=metadata))
 
@@ -109,20 +114,29 @@ def read_lora(path: Path, unet: nn.Module) -> Lora:
     Raises:
         ModelFileError: not a readable LoRA file, of another kind, or made for another UNet.
     """
+    tensors, metadata = read_tensors(path)
+    config_file = path.with_name("adapter_config.json")
+    if path.name == "adapter_model.safetensors" and config_file.is_file():
+        record = config_file.read_text(encoding="utf-8", errors="replace")
+        metadata = {ADAPTER_RECORD: record, **metadata}
+    return lora_from_state_dict(tensors, unet, metadata=metadata, where=str(path))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a `.safetensors` file's tensors, on the CPU, and its header strings.
+
+    Raises:
+        ModelFileError: as `read_metadata`, or damaged.
+    """
     metadata = read_metadata(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             # Cloned, since these tensors are views of the file, which Windows then cannot replace.
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}
+            return {key: file.get_tensor(key).clone() for key in file.keys()}, metadata
     except (OSError, SafetensorError) as error:
         raise ModelFileError(
             f"{path}: is damaged ({error}). Download or copy the file again."
         ) from error
-    config_file = path.with_name("adapter_config.json")
-    if path.name == "adapter_model.safetensors" and config_file.is_file():
-        record = config_file.read_text(encoding="utf-8", errors="replace")
-        metadata = {_ADAPTER_RECORD: record, **metadata}
-    return lora_from_state_dict(tensors, unet, metadata=metadata, where=str(path))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -204,35 +218,15 @@ def lora_from_state_dict(
     """
     metadata = dict(metadata or {})
     weights = weights_by_path(unet)
-    modules = _spellings(weights)
-    found: dict[str, dict[str, Tensor]] = {}
-    unmatched: dict[str, None] = {}
-    other_networks = 0
-    for key, tensor in tensors.items():
-        if key.startswith(_OTHER_NETWORKS):
-            other_networks += 1
-            continue
-        if match := _PAIR_KEY.fullmatch(key):
-            part = _PARTS[match[2]]
-        elif match := _ALPHA_KEY.fullmatch(key):
-            part = "alpha"
-        else:
-            raise ModelFileError(_not_a_lora(key, tensors, where))
-        spelled = _UNET_PREFIX.sub("", match[1], count=1).replace(".processor.", ".")
-        spelled = spelled.replace(".", "_")
-        name = modules.get(spelled) or modules.get(f"{spelled}_0")  # attention's old `to_out`
-        if name is None:
-            unmatched[match[1]] = None
-        elif found.setdefault(name, {}).setdefault(part, tensor) is not tensor:
-            raise ModelFileError(
-                f"{where}: holds layer '{name}' twice, the second time as '{key}'."
-            )
+    modules = spelled_modules(weights)
+    own = {key: tensor for key, tensor in tensors.items() if not key.startswith(_OTHER_NETWORKS)}
+    found, unmatched = gather_parts(own, lambda spelled: module_of(spelled, modules), where=where)
     if unmatched:
         raise ModelFileError(
             f"{where}: {len(unmatched)} of {len(unmatched) + len(found)} LoRA layers match no "
-            f"module of this UNet, for example '{next(iter(unmatched))}'. "
-            f"{other_base_advice(metadata)}"
+            f"module of this UNet, for example '{unmatched[0]}'. {other_base_advice(metadata)}"
         )
+    other_networks = len(tensors) - len(own)
     if not found:
         raise ModelFileError(
             f"{where}: has no LoRA keys for a UNet, and {other_networks} for a text encoder. "
@@ -244,7 +238,55 @@ def lora_from_state_dict(
             where,
             other_networks,
         )
-    recorded_alpha = _recorded_alphas(metadata, where)
+    record = read_record(metadata.get(ADAPTER_RECORD, "{}"), "unet", where)
+    layers = layers_from_parts(found, record, where=where)
+    return Lora(fitted_layers(layers, weights, where=where, metadata=metadata), metadata)
+
+
+def gather_parts(
+    tensors: Mapping[str, Tensor], path_of: Callable[[str], str | None], *, where: str
+) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
+    """Sort the tensors of one network's LoRA by layer and part, whatever spelling they have.
+
+    Args:
+        tensors: by key.
+        path_of: a module's name, spelled with _ for dots and without a prefix, -> its path or None.
+        where: begins every message.
+
+    Returns:
+        Tensors by part (down, up, alpha) by path, and the names for which there is no path.
+
+    Raises:
+        ModelFileError: a key is not a plain LoRA's, or a layer is there twice.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    unmatched: dict[str, None] = {}
+    for key, tensor in tensors.items():
+        if match := _PAIR_KEY.fullmatch(key):
+            part = _PARTS[match[2]]
+        elif match := _ALPHA_KEY.fullmatch(key):
+            part = "alpha"
+        else:
+            raise ModelFileError(_not_a_lora(key, tensors, where))
+        spelled = _PREFIX.sub("", match[1], count=1).replace(".processor.", ".")
+        name = path_of(spelled.replace(".", "_"))
+        if name is None:
+            unmatched[match[1]] = None
+        elif found.setdefault(name, {}).setdefault(part, tensor) is not tensor:
+            raise ModelFileError(
+                f"{where}: holds layer '{name}' twice, the second time as '{key}'."
+            )
+    return found, list(unmatched)
+
+
+def layers_from_parts(
+    found: Mapping[str, Mapping[str, Tensor]], record: AdapterRecord, *, where: str
+) -> dict[str, LoraLayer]:
+    """Return the layers that `gather_parts` found, sorted; an alpha not there is the record's.
+
+    Raises:
+        ModelFileError: a layer is incomplete, or its alpha is not one number.
+    """
     layers = {}
     for name, parts in sorted(found.items()):
         if missing := [part for part in ("down", "up") if part not in parts]:
@@ -259,62 +301,9 @@ def lora_from_state_dict(
                 f"{tuple(alpha.shape)}. Use another file."
             )
         rank = parts["down"].shape[0] if parts["down"].ndim else 0
-        value = recorded_alpha(name, rank) if alpha is None else float(alpha.item())
+        value = record.alpha_of(name, rank) if alpha is None else float(alpha.item())
         layers[name] = LoraLayer(parts["down"], parts["up"], value)
-    return Lora(fitted_layers(layers, weights, where=where, metadata=metadata), metadata)
-
-
-def _spellings(names: Iterable[str]) -> dict[str, str]:
-    """Map every module, spelled as diffusers and as LDM do, with _ for dots, to its path."""
-    names = list(names)
-    layers = sum(bool(re.fullmatch(r"down_blocks\.0\.resnets\.\d+\.conv1", name)) for name in names)
-    attending = {match[0] for name in names if (match := re.match(r"up_blocks\.\d+\.att", name))}
-    spelled = {}
-    for name in names:
-        if ldm := _ldm_name(name, layers, attending):
-            spelled[ldm.replace(".", "_")] = name
-    return spelled | {name.replace(".", "_"): name for name in names}
-
-
-_LDM_NAMES = {
-    "conv_in": "input_blocks.0.0",
-    "conv_out": "out.2",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "conv1": "in_layers.2",
-    "conv2": "out_layers.3",
-    "time_emb_proj": "emb_layers.1",
-    "conv_shortcut": "skip_connection",
-}
-_BLOCK_NAME = re.compile(
-    r"(down_block|mid_block|up_block)s?\.(?:(\d+)\.)?"
-    r"(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.+)"
-)
-
-
-def _ldm_name(name: str, layers: int, attending: set[str]) -> str | None:
-    """Return the path of a module in the UNet of LDM and its heirs (SD 1, SD 2, SDXL).
-
-    LDM numbers all layers of a side through: conv_in is input block 0, each down block then takes
-    `layers` blocks and one for its downsampler, and each up block takes `layers` + 1, of which the
-    last also holds the upsampler, behind its attention if the block attends.
-    """
-    match = _BLOCK_NAME.fullmatch(name)
-    if match is None:
-        return _LDM_NAMES.get(name)
-    side, block, kind, index, rest = match[1], int(match[2] or 0), match[3], int(match[4]), match[5]
-    rest = _LDM_NAMES.get(rest, rest)
-    slot = int(kind == "attentions")
-    if side == "mid_block":
-        return f"middle_block.{1 if slot else 2 * index}.{rest}"
-    number = block * (layers + 1) + (layers if kind.endswith("samplers") else index)
-    if side == "down_block":
-        return f"input_blocks.{number + 1}.{slot}.{'op' if kind == 'downsamplers' else rest}"
-    if kind == "upsamplers":
-        slot = 2 if f"up_blocks.{block}.att" in attending else 1
-    return f"output_blocks.{number}.{slot}.{rest}"
+    return layers
 
 
 def _not_a_lora(key: str, tensors: Mapping[str, Tensor], where: str) -> str:
@@ -328,36 +317,6 @@ def _not_a_lora(key: str, tensors: Mapping[str, Tensor], where: str) -> str:
         f"{where}: holds {kind or 'unknown'} tensors, for example '{key}', and only plain LoRA "
         "(lora_down and lora_up, or lora_A and lora_B) can be read. Choose a plain LoRA file."
     )
-
-
-def _recorded_alphas(metadata: Mapping[str, str], where: str) -> Callable[[str, int], float]:
-    """Return alpha by (layer, rank) as diffusers' or peft's record has it, or else the rank."""
-    try:
-        record = {
-            key.removeprefix("unet."): value
-            for key, value in json.loads(metadata.get(_ADAPTER_RECORD, "{}")).items()
-        }
-        default = record.get("lora_alpha")
-        default = None if default is None else float(default)
-        # A pattern may leave out the beginning of a layer's path: peft's own rule.
-        patterns = [
-            (re.compile(rf"(?:.*\.)?(?:{pattern})$"), float(value))
-            for pattern, value in (record.get("alpha_pattern") or {}).items()
-        ]
-    except (ValueError, TypeError, AttributeError, re.error) as error:
-        raise ModelFileError(
-            f"{where}: its record of alpha ({_ADAPTER_RECORD} or adapter_config.json) cannot be "
-            "read. Save the LoRA again with the program that made it."
-        ) from error
-
-    def alpha(name: str, rank: int) -> float:
-        value = next((value for pattern, value in patterns if pattern.match(name)), default)
-        if value is None:
-            return float(rank)
-        # rsLoRA divides by the root of the rank.
-        return value * math.sqrt(rank) if record.get("use_rslora") else value
-
-    return alpha
 
 
 def _entries_bytes(tensors: Mapping[str, Tensor]) -> int:

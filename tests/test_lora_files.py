@@ -38,7 +38,14 @@ from scoft_training.lora_files import (
     read_metadata,
     write_lora,
 )
-from scoft_training.lora_layers import Lora, load_into_adapter, lora_digest, lora_from_adapter
+from scoft_training.lora_layers import (
+    Lora,
+    load_into_adapter,
+    lora_digest,
+    lora_from_adapter,
+    weights_by_path,
+)
+from scoft_training.lora_names import ldm_names, spelled_modules
 
 A_KEY = "lora_unet_" + A_LAYER.replace(".", "_")
 
@@ -238,7 +245,7 @@ def save_as_host(unet, folder):
     """As ComfyUI's trainer names its layers."""
     tensors = {}
     for name, layer in lora_from_adapter(unet).layers.items():
-        ldm = lora_files._ldm_name(name, 1, {"up_blocks.1.att"})
+        ldm = ldm_names(weights_by_path(unet))[name]
         tensors[f"diffusion_model.{ldm}.lora_down.weight"] = layer.down
         tensors[f"diffusion_model.{ldm}.lora_up.weight"] = layer.up
         tensors[f"diffusion_model.{ldm}.alpha"] = torch.tensor(layer.alpha)
@@ -339,12 +346,7 @@ def test_ldm_names_agree_with_the_checkpoint_converter_of_diffusers(layout, coun
         for name, module in unet.named_modules()
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
     ]
-    attending = {
-        f"up_blocks.{block}.att"
-        for block in range(4)
-        if any(name.startswith(f"up_blocks.{block}.attentions") for name in names)
-    }
-    ldm = {lora_files._ldm_name(name, 2, attending): name for name in names}
+    ldm = {spelled: name for name, spelled in ldm_names(names).items()}
     checkpoint = {
         f"model.diffusion_model.{spelled}.{kind}": f"{name}.{kind}"
         for spelled, name in ldm.items()
@@ -354,13 +356,12 @@ def test_ldm_names_agree_with_the_checkpoint_converter_of_diffusers(layout, coun
     converted = convert_ldm_unet_checkpoint(checkpoint, dict(unet.config))
 
     assert len(ldm) == len(names) == count
-    assert None not in ldm
     for block, place in enumerate(upsamplers):
         assert ldm[f"{place}.conv"] == f"up_blocks.{block}.upsamplers.0.conv"
     assert {value for value in converted.values() if value} >= {f"{name}.weight" for name in names}
     for new_name, carried in converted.items():
         assert carried is None or new_name == carried
-    spellings = lora_files._spellings(names)
+    spellings = spelled_modules(names)
     assert spellings["input_blocks_4_1_transformer_blocks_0_attn1_to_q"] == (
         "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
     )
@@ -583,9 +584,12 @@ def test_reading_a_lora_needs_neither_diffusers_nor_peft():
 
 def test_the_public_names_are_pinned():
     assert lora_files.__all__ == [
+        "gather_parts",
+        "layers_from_parts",
         "lora_from_state_dict",
         "lora_state_dict",
         "read_lora",
         "read_metadata",
+        "read_tensors",
         "write_lora",
     ]
