@@ -20,6 +20,7 @@ from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig
 from .errors import ConfigError, OutputError, ScoftError
 from .events import StopRequested, stop_check
 from .flags import add_flags, config_from_flags
+from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
 from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_negatives,
         _add_train,
         _add_generate,
+        add_lora,
         add_demo,
         add_ablation,
         add_miniature,

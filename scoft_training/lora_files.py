@@ -37,6 +37,7 @@ from .lora_names import module_of, spelled_modules
 from .lora_records import ADAPTER_RECORD, AdapterRecord, read_record
 
 __all__ = [
+    "alpha_tensor",
     "gather_parts",
     "layers_from_parts",
     "lora_from_state_dict",
@@ -194,11 +195,14 @@ def lora_state_dict(lora: Lora, *, dtype: torch.dtype = torch.float32) -> dict[s
         for part, tensor in (("lora_down", layer.down), ("lora_up", layer.up)):
             copied = tensor.detach().to("cpu", dtype, copy=True).contiguous()
             tensors[f"{key}.{part}.weight"] = copied
-        alpha = torch.tensor(layer.alpha, dtype=torch.float32)
-        if alpha.item() != layer.alpha:  # an alpha like 0.1 would not come back as it was
-            alpha = alpha.new_tensor(layer.alpha, dtype=torch.float64)
-        tensors[f"{key}.alpha"] = alpha
+        tensors[f"{key}.alpha"] = alpha_tensor(layer.alpha)
     return tensors
+
+
+def alpha_tensor(alpha: float) -> Tensor:
+    """Return alpha as a file holds it: float32, or float64 if it would not come back as it was."""
+    tensor = torch.tensor(alpha, dtype=torch.float32)
+    return tensor if tensor.item() == alpha else torch.tensor(alpha, dtype=torch.float64)
 
 
 def lora_from_state_dict(

@@ -13,16 +13,19 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ModelFileError
 
-__all__ = ["ADAPTER_RECORD", "AdapterRecord", "adapter_fields", "read_record"]
+__all__ = ["ADAPTER_RECORD", "AdapterRecord", "adapter_fields", "read_record", "recorded_name"]
 
 ADAPTER_RECORD = "lora_adapter_metadata"
 """The header entry in which diffusers keeps the fields."""
+
+
+_T = TypeVar("_T", int, float)
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,11 @@ class AdapterRecord:
 
     def rank_of(self, name: str) -> int | None:
         """Return a layer's rank, if the record says one."""
-        return next(
-            (rank for pattern, rank in self.rank_patterns if pattern.match(name)), self.rank
-        )
+        return _first(self.rank_patterns, name, self.rank)
 
     def alpha_of(self, name: str, rank: int) -> float:
         """Return the alpha with which alpha / rank is a layer's scale."""
-        found = (alpha for pattern, alpha in self.alpha_patterns if pattern.match(name))
-        value = next(found, self.alpha)
+        value = _first(self.alpha_patterns, name, self.alpha)
         if value is None:
             return float(rank)
         # rsLoRA divides by the root of the rank.
@@ -87,6 +87,11 @@ def read_record(text: str, component: str, where: str) -> AdapterRecord:
         ) from error
 
 
+def recorded_name(component: str, path: str) -> str:
+    """Return the whole path by which a record names a layer, given a text encoder's short one."""
+    return path if component == "unet" else f"text_model.{path}"
+
+
 def adapter_fields(sizes: Mapping[str, tuple[int, float]], *, whole_paths: bool) -> dict[str, Any]:
     """Return the fields that say rank and alpha of each layer, as `LoraConfig` takes them.
 
@@ -112,6 +117,14 @@ def adapter_fields(sizes: Mapping[str, tuple[int, float]], *, whole_paths: bool)
 def _pattern(text: str) -> re.Pattern[str]:
     # A pattern may leave out the beginning of a layer's path: peft's own rule.
     return re.compile(rf"(?:.*\.)?(?:{text})$")
+
+
+def _first(
+    patterns: Iterable[tuple[re.Pattern[str], _T]], name: str, usual: _T | None
+) -> _T | None:
+    # transformers 5 builds a text encoder without the first part of its paths.
+    names = (name, name.removeprefix("text_model."))
+    return next((value for pattern, value in patterns if any(map(pattern.match, names))), usual)
 
 
 def _number(value: float) -> float | int:

@@ -584,6 +584,7 @@ def test_reading_a_lora_needs_neither_diffusers_nor_peft():
 
 def test_the_public_names_are_pinned():
     assert lora_files.__all__ == [
+        "alpha_tensor",
         "gather_parts",
         "layers_from_parts",
         "lora_from_state_dict",
