@@ -66,7 +66,7 @@ def read_record(text: str, component: str, where: str) -> AdapterRecord:
         fields = json.loads(text)
         prefix = f"{component}."
         own = {key[len(prefix) :]: fields[key] for key in fields if key.startswith(prefix)}
-        own = own or {key: value for key, value in fields.items() if "." not in key}
+        own = own or fields  # peft's file has one network's, without a prefix
         return AdapterRecord(
             rank=None if own.get("r") is None else int(own["r"]),
             alpha=None if own.get("lora_alpha") is None else float(own["lora_alpha"]),

@@ -190,6 +190,8 @@ def folder_of_peft(folder: Path) -> Path:
     for _, parameter in encoder.named_parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     encoder.save_pretrained(folder / "peft" / "text_encoder")
+    text_file = folder / "peft" / "text_encoder" / "adapter_model.safetensors"
+    save_file(load_file(text_file), text_file, metadata={"format": "pt", "note": "mine"})
     for readme in (folder / "peft").rglob("README.md"):
         readme.unlink()
     return folder / "peft"
@@ -351,10 +353,10 @@ def test_what_peft_made_is_as_strong_in_kohya_s_style(tmp_path):
 @pytest.fixture
 def with_text(tmp_path) -> Path:
     """kohya's file with layers of both text encoders, of differing rank and alpha."""
-    odd = "lora_te1_text_model_encoder_layers_1_mlp_fc1.alpha"
     tensors = load_file(ours(tmp_path))
     tensors |= text_tensors("lora_te1_", 5) | text_tensors("lora_te2_", 6, rank=2, alpha=3.0)
-    tensors[odd] = torch.tensor(0.5)
+    for odd in ("lora_te1_", "lora_te2_"):
+        tensors[f"{odd}text_model_encoder_layers_1_mlp_fc1.alpha"] = torch.tensor(0.5)
     save_file(tensors, tmp_path / "text.safetensors")
     return tmp_path / "text.safetensors"
 
@@ -391,6 +393,30 @@ def test_text_encoders_are_as_strong_in_diffusers_and_peft(with_text, tmp_path, 
         close(encoded(encoder), expected)
         loaded = PeftModel.from_pretrained(text_encoder(number), tmp_path / "peft" / prefix)
         close(encoded(loaded.base_model.model), expected)
+
+
+@pytest.mark.parametrize(
+    ("family", "encoders", "prefixes"),
+    [
+        ("sd1", 1, {"lora_te_"}),
+        ("sdxl", 1, {"lora_te1_"}),
+        ("sdxl", 2, {"lora_te1_", "lora_te2_"}),
+    ],
+)
+def test_sdxl_s_first_text_encoder_is_te1_in_kohya_s_style(family, encoders, prefixes, tmp_path):
+    save_file(true_tensors(family, ldm=False), tmp_path / "unet.safetensors")
+    convert_lora(tmp_path / "unet.safetensors", tmp_path / "unet-too.safetensors", "diffusers")
+    tensors = load_file(tmp_path / "unet-too.safetensors")
+    for component in ("text_encoder", "text_encoder_2")[:encoders]:
+        for name in TEXT_LAYERS:
+            key = f"{component}.text_model.{name}"
+            tensors |= {f"{key}.lora_{part}.weight": torch.ones(2, 2) for part in "AB"}
+    save_file(tensors, tmp_path / "theirs.safetensors")  # without a header that says more
+
+    convert_lora(tmp_path / "theirs.safetensors", tmp_path / "a.safetensors", "kohya")
+
+    keys = load_file(tmp_path / "a.safetensors")
+    assert {key.split("text_model")[0] for key in keys if "text_model" in key} == prefixes
 
 
 def true_tensors(family: str, *, ldm: bool) -> dict[str, torch.Tensor]:
@@ -596,6 +622,36 @@ def test_a_record_that_is_wrong_by_now_is_written_anew(tmp_path):
     assert config["use_rslora"] is False
     other = json.loads((tmp_path / "new" / "text_encoder" / "adapter_config.json").read_text())
     assert other["lora_alpha"] == 8  # peft's own default, and the file it wrote
+
+
+def test_an_alpha_that_its_old_number_format_cannot_hold_gets_another(tmp_path):
+    convert_lora(somebody_s_kohya(tmp_path), tmp_path / "peft", "peft", unet=tiny_unet())
+    config_file = tmp_path / "peft" / "adapter_config.json"
+    config = json.loads(config_file.read_text())
+    config["alpha_pattern"][f"^{A_LAYER}"] = 0.1
+    config_file.write_text(json.dumps(config))
+
+    convert_lora(tmp_path / "peft", tmp_path / "back.safetensors", "kohya", unet=tiny_unet())
+
+    tensors = load_file(tmp_path / "back.safetensors")
+    alpha = tensors[f"lora_unet_{A_LAYER.replace('.', '_')}.alpha"]
+    assert (alpha.dtype, alpha.item()) == (torch.float64, 0.1)
+    other = tensors[f"lora_unet_{A_LAYER.replace('.', '_').replace('to_q', 'to_k')}.alpha"]
+    assert (other.dtype, other.item()) == (torch.float16, 6)
+
+
+@pytest.mark.parametrize("start", ["^encoder", "^text_model.encoder", "encoder"])
+def test_a_text_encoder_s_pattern_may_begin_where_transformers_begins(start, tmp_path):
+    folder = folder_of_peft(tmp_path) / "text_encoder"
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["alpha_pattern"] = {f"{start}.layers.1.mlp.fc1": 0.5}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+    layers = read_lora_file(folder.parent, unet=tiny_unet()).layers["text_encoder"]
+
+    assert {name for name, layer in layers.items() if layer.alpha == 0.5} == {
+        "encoder.layers.1.mlp.fc1"
+    }
 
 
 @pytest.mark.parametrize(
