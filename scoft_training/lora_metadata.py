@@ -28,7 +28,8 @@ MAX_HEADER_BYTES = 1_000_000
 """Longest header written: ComfyUI shows no metadata of a file whose header is above 1 MB."""
 
 _FAMILIES = {
-    # family and whether it predicts v -> kohya's version string and the model spec's architecture
+    # family and whether it predicts v -> kohya's version string and the model spec's architecture.
+    # For SDXL both leave v to `modelspec.prediction_type`, as kohya's scripts do.
     ("sd1", False): ("sd_v1", "stable-diffusion-v1/lora"),
     ("sd1", True): ("sd_v1_v", "stable-diffusion-v1/lora"),
     ("sd2", False): ("sd_v2", "stable-diffusion-v2-512/lora"),
@@ -36,6 +37,16 @@ _FAMILIES = {
     ("sdxl", False): ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
     ("sdxl", True): ("sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
 }
+# Options that kohya's scripts have too, under the same names.
+_OPTIONS = (
+    "gradient_accumulation_steps",
+    "lr_scheduler",
+    "lr_warmup_steps",
+    "max_grad_norm",
+    "min_snr_gamma",
+    "optimizer",
+    "seed",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +98,7 @@ def lora_metadata(record: TrainingRecord) -> dict[str, str]:
     version, architecture = _FAMILIES[record.family, predicts_v]
     config = record.config
     batch_size = config.get("batch_size", 1) * config.get("gradient_accumulation_steps", 1)
+    epochs = math.ceil(record.steps * batch_size / max(1, record.num_pictures))
     licences, credits = (
         list(dict.fromkeys(map(_text, texts))) for texts in (record.licences, record.credits)
     )
@@ -100,15 +112,14 @@ def lora_metadata(record: TrainingRecord) -> dict[str, str]:
         "ss_v2": str(record.family == "sd2"),
         "ss_resolution": f"({record.resolution}, {record.resolution})",
         "ss_num_train_images": record.num_pictures,
-        "ss_num_epochs": math.ceil(record.steps * batch_size / max(1, record.num_pictures)),
+        "ss_num_epochs": epochs,
+        "ss_epoch": epochs,
         "ss_steps": record.steps,
         "ss_max_train_steps": record.steps,
         "ss_total_batch_size": batch_size,
         "ss_learning_rate": record.learning_rate,
         "ss_unet_lr": record.learning_rate,
-        "ss_lr_scheduler": config.get("lr_scheduler", ""),
-        "ss_optimizer": config.get("optimizer", ""),
-        "ss_seed": config.get("seed", ""),
+        **{f"ss_{name}": config.get(name, "") for name in _OPTIONS},
         "ss_tag_frequency": {record.culture or "scoft": dict(record.category_counts)},
         "ss_training_started_at": _epoch_seconds(record.started),
         "ss_training_finished_at": _epoch_seconds(record.finished),

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from small_unet import trained_unet
 
 from scoft_training import lora_metadata as room
+from scoft_training.config import TrainConfig
 from scoft_training.errors import ConfigError
 from scoft_training.lora_files import read_metadata, write_lora
 from scoft_training.lora_layers import Lora, lora_from_adapter
@@ -71,8 +72,12 @@ def test_the_header_says_what_lora_managers_look_for(tmp_path):
         "ss_num_train_images": "13",
         "ss_learning_rate": "0.0001",
         "ss_num_epochs": "1385",  # 3000 steps of 2 * 3 pictures over 13, rounded up
+        "ss_epoch": "1385",
         "ss_v2": "False",
         "ss_seed": "11",
+        "ss_optimizer": "adam",
+        "ss_gradient_accumulation_steps": "3",
+        "ss_total_batch_size": "6",
         "ss_training_started_at": "1795510800.0",
         "ss_training_finished_at": "1795519800.0",
         "modelspec.architecture": "stable-diffusion-v1/lora",
@@ -115,6 +120,7 @@ def test_no_path_gets_into_the_header():
         ("sd2", "epsilon", "sd_v2", "stable-diffusion-v2-512/lora"),
         ("sd2", "v_prediction", "sd_v2_v", "stable-diffusion-v2-768-v/lora"),
         ("sdxl", "epsilon", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
+        ("sdxl", "v_prediction", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base/lora"),
     ],
 )
 def test_each_family_has_its_names(family, prediction_type, version, architecture):
@@ -128,6 +134,33 @@ def test_each_family_has_its_names(family, prediction_type, version, architectur
     assert metadata["modelspec.prediction_type"] == {"v_prediction": "v"}.get(
         prediction_type, prediction_type
     )
+
+
+def test_an_sdxl_run_says_what_kohya_s_scripts_say():
+    config = dataclasses.asdict(TrainConfig(resolution=1024, lr_warmup_steps=7, min_snr_gamma=5.0))
+    record = dataclasses.replace(
+        RECORD, config=config, family="sdxl", prediction_type="v_prediction", resolution=1024
+    )
+
+    metadata = lora_metadata(record)
+
+    # kohya-ss/sd-scripts at 0010c81a3353: train_network.py and library/sai_model_spec.py.
+    expected = {
+        "ss_base_model_version": "sdxl_base_v1-0",
+        "ss_v2": "False",
+        "ss_resolution": "(1024, 1024)",
+        "ss_lr_warmup_steps": "7",
+        "ss_lr_scheduler": "constant",
+        "ss_max_grad_norm": "1.0",
+        "ss_min_snr_gamma": "5.0",
+        "ss_gradient_accumulation_steps": "1",
+        "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
+        "modelspec.prediction_type": "v",
+        "modelspec.resolution": "1024x1024",
+        "modelspec.sai_model_spec": "1.0.0",
+    }
+    assert {key: metadata[key] for key in expected} == expected
+    assert {"modelspec.implementation", "modelspec.title", "modelspec.date"} <= metadata.keys()
 
 
 def test_an_unknown_family_is_refused():
