@@ -176,7 +176,7 @@ def _family(source: _Source, header: Mapping[str, str], where: str) -> tuple[str
         if _fits(parts, unet):
             return family, unet
     raise ModelFileError(
-        f"{where}: its {len(parts)} layers, for example '{next(iter(parts))}', are not those of a "
+        f"{where}: its layers ({len(parts)}, for example '{next(iter(parts))}') are not those of a "
         "UNet of Stable Diffusion 1.x, 2.x or SDXL. Say with --base which base model it was made "
         "for."
     )
