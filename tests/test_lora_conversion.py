@@ -492,7 +492,9 @@ def refused(tmp_path, tensors, message, **options):
 
 def test_a_lora_of_another_layout_needs_its_base(tmp_path):
     tensors = load_file(ours(tmp_path))
-    refused(tmp_path, tensors, r"its layers \(32, for example 'down_blocks_0.*Say with --base which")
+    refused(
+        tmp_path, tensors, r"its layers \(32, for example 'down_blocks_0.*Say with --base which"
+    )
     key = f"lora_unet_{A_LAYER.replace('.', '_').replace('attn1_to_q', 'attn2_to_k')}"
     narrow = {"lora_down": torch.ones(2, 768), "lora_up": torch.ones(32, 2)}  # 1.x has 320 there
     narrow_tensors = {f"{key}.{part}.weight": tensor for part, tensor in narrow.items()}
