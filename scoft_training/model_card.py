@@ -44,7 +44,7 @@ def model_card(name: str, metadata: Mapping[str, str]) -> str:
     losses = _mapping(metadata, "scoft.final_losses")
     if losses:
         lines += ["", "## Losses at the end", "", "| loss | value |", "| --- | --- |"]
-        lines += [f"| {_cell(loss)} | {value:.4g} |" for loss, value in losses.items()]
+        lines += [f"| {_cell(loss)} | {_number(value)} |" for loss, value in losses.items()]
     software = _mapping(metadata, "scoft.software")
     if software:
         versions = ", ".join(f"{package} {version}" for package, version in software.items())
@@ -57,11 +57,24 @@ def _cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
+def _number(value: Any) -> str:
+    # The header holds null where a loss was not finite.
+    return f"{value:.4g}" if isinstance(value, (int, float)) else "not a number"
+
+
 def _list(metadata: Mapping[str, str], key: str) -> list[str]:
-    found = json.loads(metadata.get(key, "[]"))
+    found = _parsed(metadata, key)
     return [str(entry) for entry in found] if isinstance(found, list) else []
 
 
 def _mapping(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
-    found = json.loads(metadata.get(key, "{}"))
+    found = _parsed(metadata, key)
     return found if isinstance(found, dict) else {}
+
+
+def _parsed(metadata: Mapping[str, str], key: str) -> Any:
+    """Return a header string's JSON; None if it is missing or is none: files come from anywhere."""
+    try:
+        return json.loads(metadata.get(key, "null"))
+    except ValueError:
+        return None

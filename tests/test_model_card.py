@@ -35,3 +35,18 @@ def test_a_bare_header_gives_a_short_card():
 def test_what_would_break_the_table_is_escaped():
     card = model_card("x", {"scoft.culture": "a | b\nc"})
     assert "| Culture | a \\| b c |" in card
+
+
+def test_a_loss_without_a_number_and_a_header_that_is_no_json_are_survived():
+    card = model_card(
+        "x",
+        {
+            "scoft.final_losses": '{"ldm": 0.5, "perceptual": null}',
+            "scoft.credits": "[",
+            "scoft.category_counts": '["food"]',
+        },
+    )
+    assert "| ldm | 0.5 |" in card
+    assert "| perceptual | not a number |" in card
+    assert "Credits" not in card
+    assert "What the pictures show" not in card
