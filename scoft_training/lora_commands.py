@@ -32,7 +32,7 @@ def add_lora(commands: Commands) -> None:
     inner = lora.add_subparsers(required=True, metavar="COMMAND")
 
     convert = inner.add_parser(
-        "convert", help="write it in kohya's, peft's or diffusers' style; nothing is lost"
+        "convert", help="write it in the style of kohya, peft or diffusers; nothing is lost"
     )
     convert.add_argument("source", type=Path, help="a .safetensors file, or peft's folder")
     convert.add_argument(
@@ -61,7 +61,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     unet = _base_unet(arguments.base)
     found = convert_lora(arguments.source, arguments.target, arguments.style, unet=unet)
-    print(f"{arguments.target}: {_counted(found)}, {arguments.style}'s style")
+    print(f"{arguments.target}: {_counted(found)}, in the style of {arguments.style}")
     return 0
 
 
@@ -73,7 +73,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     found = read_lora_file(arguments.source, unet=_base_unet(arguments.base))
     layers = [layer for _, _, layer in every_layer(found.layers)]
-    style = f"{SPELLINGS[found.spelling].style}'s" if found.spelling else "another"
+    style = SPELLINGS[found.spelling].style if found.spelling else "another"
     formats = {str(layer.down.dtype).removeprefix("torch.") for layer in layers}
     for what, said in (
         ("layers", _counted(found)),

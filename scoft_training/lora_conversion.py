@@ -68,11 +68,11 @@ def convert_lora(
         raise OutputError(f"{target}: is there already. Nothing is replaced; choose another name.")
     if (target.suffix == ".safetensors") == (style == "peft"):
         form = "a folder, so its name must not end" if style == "peft" else "one file that must end"
-        raise OutputError(f"{target}: {style}'s style is {form} in .safetensors. Rename it.")
+        raise OutputError(f"{target}: the style of {style} is {form} in .safetensors. Rename it.")
     found = read_lora_file(source, unet=unet)
     if found.spelling is not None and SPELLINGS[found.spelling].style == style:
         raise ConfigError(
-            f"{source}: is in {style}'s style already. Copy it, or choose one of "
+            f"{source}: is in the style of {style} already. Copy it, or choose one of "
             f"{', '.join(other for other in STYLES if other != style)}."
         )
     origin = found.origin

@@ -564,7 +564,7 @@ def test_nothing_is_overwritten_and_the_ending_must_be_the_style_s(tmp_path):
 @pytest.mark.parametrize("make", MAKERS)
 def test_a_file_in_that_style_already_is_left_alone(make, tmp_path):
     source, target = make(tmp_path), place(tmp_path, "new", MAKERS[make])
-    with pytest.raises(ConfigError, match=f"is in {MAKERS[make]}'s style already"):
+    with pytest.raises(ConfigError, match=f"is in the style of {MAKERS[make]} already"):
         convert_lora(source, target, MAKERS[make], unet=tiny_unet())
     assert not target.exists()
 
@@ -737,13 +737,13 @@ def test_the_command_converts_and_shows(tmp_path, capsys):
         )
         == 0
     )
-    assert "128 of the UNet, peft's style" in capsys.readouterr().out
+    assert "128 of the UNet, in the style of peft" in capsys.readouterr().out
     assert main(["lora", "show", str(tmp_path / "b")]) == 0
     shown = capsys.readouterr().out
     for line in (
         "layers: 128 of the UNet",
         "for: Stable Diffusion 1.x",
-        "style: peft's",
+        "style: peft",
         "rank: 1",
         "alpha: 0.5",
         "alpha / rank: 0.5",
