@@ -64,7 +64,10 @@ def base_from_host(model: Any, clip: Any, vae: Any, *, name: str, dtype: torch.d
             f"{engine_vae.config.latent_channels}. Connect the VAE that belongs to the model."
         )
     captions = HostCaptionEncoder(clip)
-    widths = captions.encode([""]).prompt_embeds.shape[-1], unet.config.cross_attention_dim
+    widths = (
+        captions.encode([""]).conditioning.prompt_embeds.shape[-1],
+        unet.config.cross_attention_dim,
+    )
     captions.to(torch.device("cpu"))
     if widths[0] != widths[1]:
         raise ConfigError(

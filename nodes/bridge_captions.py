@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..scoft_training.conditioning import Conditioning
 from ..scoft_training.errors import ConfigError
 from ..scoft_training.files import digest_json, digest_tensors
 from ..scoft_training.models import EncodedCaptions
@@ -62,7 +63,7 @@ class HostCaptionEncoder:
             with torch.no_grad():
                 encoded = self._clip.encode_from_tokens(first)
             embeds.append(encoded.detach().float().cpu().clone())
-        return EncodedCaptions(torch.cat(embeds), tuple(cut))
+        return EncodedCaptions(Conditioning(torch.cat(embeds)), tuple(cut))
 
     def to(self, device: torch.device) -> object:
         """The host moves its own networks; called with the CPU it lets go of the device."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .conditioning import Conditioning
 from .config import TrainConfig
 from .draws import choice, generator, normal, row_order
 from .losses import Features
@@ -48,8 +49,8 @@ class Batch:
         latents: (batch, channels, height, width) z_0, in VAE-scaled units, float32 or wider.
         noise: eps, like latents.
         timesteps: (batch,) int64.
-        prompt_embeds: (batch, tokens, channels) of the cultural captions.
-        generic_prompt_embeds: the same of one generic caption each; None without L_M.
+        conditioning: of the cultural captions.
+        generic_conditioning: of one generic caption each; None without L_M.
         recorded_draws: (batch,) uniform in [0, 1), for a random recorded step.
         targets: one per picture; empty on steps without perceptual losses.
     """
@@ -57,8 +58,8 @@ class Batch:
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
-    prompt_embeds: Tensor
-    generic_prompt_embeds: Tensor | None
+    conditioning: Conditioning
+    generic_conditioning: Conditioning | None
     recorded_draws: Tensor
     targets: tuple[PictureTarget, ...]
 
@@ -100,7 +101,8 @@ def draw_batch(
     """
     seed = config.seed
     examples, flips = [], []
-    latents, noises, timesteps, generic, draws = [], [], [], [], []
+    latents, noises, timesteps, draws = [], [], [], []
+    cultural, generic = [], []
     for position in positions:
         sample = step * config.global_batch_size + position
         example = training_set.examples[row_order(len(training_set.examples), sample, seed)]
@@ -112,10 +114,12 @@ def draw_batch(
         noises.append(normal(shape, dtype, seed, "noise", step, position))
         num_timesteps = len(schedule.alphas_cumprod)
         timesteps.append(choice(num_timesteps, seed, "timestep", step, position))
+        time_ids = None if example.time_ids is None else example.time_ids[flip]
+        cultural.append(example.conditioning.sized(time_ids))
         if config.uses_generic_captions:
-            count = len(example.generic_prompt_embeds)
+            count = len(example.generic_conditioning)
             caption = choice(count, seed, "generic caption", step, position)
-            generic.append(example.generic_prompt_embeds[caption])
+            generic.append(example.generic_conditioning[caption].sized(time_ids))
         uniform = torch.rand((), generator=generator(seed, "recorded step", step, position))
         draws.append(uniform)
         examples.append(example)
@@ -130,8 +134,8 @@ def draw_batch(
         latents=torch.stack(latents).to(device),
         noise=torch.stack(noises).to(device),
         timesteps=torch.tensor(timesteps, device=device),
-        prompt_embeds=torch.stack([example.prompt_embeds for example in examples]).to(device),
-        generic_prompt_embeds=torch.stack(generic).to(device) if generic else None,
+        conditioning=Conditioning.stack(cultural).to(device),
+        generic_conditioning=Conditioning.stack(generic).to(device) if generic else None,
         recorded_draws=torch.stack(draws).to(device),
         targets=targets,
     )

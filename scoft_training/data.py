@@ -88,18 +88,28 @@ class RowPictures:
     """A row's pictures, cut alike: float32 in [0, 1] at the training resolution.
 
     `image` (3, r, r); `negatives` (n, 3, r, r), n may be 0; `depth` (1, r, r) or None.
+    `original_size` is (height, width) of the picture's file; `crop_top_left` (top, left) is where
+    the square begins in the picture scaled to a shorter side of r; both in pixels.
     """
 
     image: Tensor
     negatives: Tensor
     depth: Tensor | None
+    original_size: tuple[int, int]
+    crop_top_left: tuple[int, int]
 
     def flipped(self) -> RowPictures:
         """Return all three mirrored left to right, so that they still lie on each other."""
+        height, width = self.original_size
+        side = self.image.shape[-1]
+        scaled_width = round(width * side / min(height, width))
+        top, left = self.crop_top_left
         return RowPictures(
             image=self.image.flip(-1),
             negatives=self.negatives.flip(-1),
             depth=None if self.depth is None else self.depth.flip(-1),
+            original_size=self.original_size,
+            crop_top_left=(top, scaled_width - side - left),
         )
 
 
@@ -206,7 +216,15 @@ def load_row_pictures(
     if row.depth_path is not None:
         where = f"{begin} depth `{row.depth_path}`"
         depth = cut(open_depth(row.depth_path, where=where), where)
-    return RowPictures(crop_and_resize(image, crop, resolution), negatives, depth)
+    width, height = image.size
+    scale = resolution / min(image.size)
+    return RowPictures(
+        crop_and_resize(image, crop, resolution),
+        negatives,
+        depth,
+        original_size=(height, width),
+        crop_top_left=(round(crop.top * height * scale), round(crop.left * width * scale)),
+    )
 
 
 def count_by_category(dataset: Dataset) -> dict[str, dict[str, int]]:

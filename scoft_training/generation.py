@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .conditioning import Conditioning, size_ids
 from .config import GenerateConfig
 from .draws import normal
 from .errors import DivergenceError, NotEnoughMemoryError
@@ -89,7 +90,7 @@ def _generate(
     check_stop: Callable[[], None],
 ) -> Iterator[GeneratedPicture]:
     with on_device(base.captions, device):
-        embeds = base.captions.encode([*prompts, config.negative_prompt]).prompt_embeds.to(device)
+        encoded = base.captions.encode([*prompts, config.negative_prompt]).conditioning.to(device)
     predictor = NoisePredictor(
         base.unet,
         base.schedule,
@@ -109,8 +110,8 @@ def _generate(
                         image = draw_picture(
                             base,
                             predictor,
-                            embeds[index],
-                            embeds[-1],
+                            encoded[index],
+                            encoded[-1],
                             starting_noise(
                                 base, config.resolution, predictor.wide, seed, "picture"
                             ),
@@ -131,8 +132,8 @@ def starting_noise(
 def draw_picture(
     base: BaseModel,
     predictor: NoisePredictor,
-    prompt_embeds: Tensor,
-    uncond_prompt_embeds: Tensor,
+    conditioning: Conditioning,
+    uncond: Conditioning,
     noise: Tensor,
     *,
     inference_steps: int,
@@ -143,8 +144,8 @@ def draw_picture(
     Args:
         base: as there.
         predictor: as there.
-        prompt_embeds: (tokens, channels), on the device.
-        uncond_prompt_embeds: likewise.
+        conditioning: of one prompt, not batched, on the device.
+        uncond: likewise.
         noise: (1, channels, height, width) to begin with, from `starting_noise`.
         inference_steps: DDIM steps.
         check_stop: called before each of them; raises to stop.
@@ -158,8 +159,8 @@ def draw_picture(
     return draw_pictures(
         base,
         predictor,
-        prompt_embeds[None],
-        uncond_prompt_embeds,
+        conditioning[None],
+        uncond,
         noise,
         inference_steps=inference_steps,
         check_stop=check_stop,
@@ -170,8 +171,8 @@ def draw_picture(
 def draw_pictures(
     base: BaseModel,
     predictor: NoisePredictor,
-    prompt_embeds: Tensor,
-    uncond_prompt_embeds: Tensor,
+    conditioning: Conditioning,
+    uncond: Conditioning,
     noise: Tensor,
     *,
     inference_steps: int,
@@ -182,8 +183,8 @@ def draw_pictures(
     Args:
         base: its VAE decoder lies where the predictor's UNet does.
         predictor: with guidance.
-        prompt_embeds: (batch, tokens, channels), on the device.
-        uncond_prompt_embeds: (tokens, channels), likewise.
+        conditioning: of batch prompts, on the device.
+        uncond: of one, likewise.
         noise: (batch, channels, height, width) to begin with, from `starting_noise`.
         inference_steps: DDIM steps.
         check_stop: called before each of them; raises to stop.
@@ -194,14 +195,14 @@ def draw_pictures(
     Raises:
         DivergenceError: the networks' number format overflowed.
     """
-    noise = noise.to(prompt_embeds.device)
+    noise = noise.to(conditioning.prompt_embeds.device)
+    height, width = (side * base.vae_scale_factor for side in noise.shape[-2:])
+    conditioning = conditioning.sized(size_ids((height, width), (0, 0), (height, width)))
     alphas_cumprod = predictor.alphas_cumprod
     start = torch.full((len(noise),), len(alphas_cumprod) - 1, device=noise.device)
     grid, num_steps = strided_timesteps(start, inference_steps)
     chain = denoise(
-        lambda latents, timesteps: predictor.guided_noise(
-            latents, timesteps, prompt_embeds, uncond_prompt_embeds
-        ),
+        lambda latents, timesteps: predictor.guided_noise(latents, timesteps, conditioning, uncond),
         noise,
         grid,
         num_steps,

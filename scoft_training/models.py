@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from .conditioning import Conditioning
 from .draws import generator
 from .errors import ConfigError, ModelFileError, unknown_name
 from .files import digest_json, digest_tensors
@@ -76,14 +77,14 @@ class NoiseSchedule:
 
 @dataclass(frozen=True)
 class EncodedCaptions:
-    """Captions as the UNet reads them.
+    """Captions that went through the text encoder.
 
     Attributes:
-        prompt_embeds: (captions, tokens, channels), on CPU.
+        conditioning: of the captions, on the CPU and without sizes.
         cut: indices of the captions that were longer than one chunk of tokens.
     """
 
-    prompt_embeds: Tensor
+    conditioning: Conditioning
     cut: tuple[int, ...]
 
 
@@ -125,7 +126,7 @@ class ClipCaptionEncoder:
         device = next(self._text_encoder.parameters()).device
         embeds = self._text_encoder(tokens.input_ids.to(device))[0]
         cut = tuple(index for index, length in enumerate(lengths) if length > limit)
-        return EncodedCaptions(embeds.cpu(), cut)
+        return EncodedCaptions(Conditioning(embeds.cpu()), cut)
 
     def to(self, device: torch.device) -> object:
         """Move the text transformer."""
@@ -158,6 +159,11 @@ class BaseModel:
     def scaling_factor(self) -> float:
         """What a VAE latent is multiplied by before the UNet sees it."""
         return float(self.vae.config.scaling_factor)
+
+    @property
+    def reads_sizes(self) -> bool:
+        """Whether the UNet asks for `size_ids` beside the captions, as SDXL's does."""
+        return bool(self.unet.config.addition_embed_type == "text_time")
 
     @property
     def decoder_parts(self) -> tuple[Any, ...]:

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .conditioning import Conditioning
 from .config import NegativesConfig, validate
 from .control_models import ControlNet, require_fitting
 from .data_checks import place
@@ -211,7 +212,7 @@ class _Drawing:
             return
         base = self._base
         with _visiting(self._device, base.captions, base.unet, base.vae, self._controlnet.network):
-            uncond = base.captions.encode([""]).prompt_embeds[0].to(self._device)
+            uncond = base.captions.encode([""]).conditioning[0].to(self._device)
             for at, lacking in missing.items():
                 row = rows[at]
                 # All of the row's prompts at once, whatever is missing: the same numbers always.
@@ -226,9 +227,9 @@ class _Drawing:
                 depth = load_depth_picture(self._depth_path(row))
                 for index in lacking:
                     which = index % len(prompts)
-                    embeds = encoded.prompt_embeds[which].to(self._device)
+                    conditioning = encoded.conditioning[which].to(self._device)
                     path = self.folder(row) / file_name(index)
-                    _save_png(path, self._draw(row, index, embeds, uncond, depth))
+                    _save_png(path, self._draw(row, index, conditioning, uncond, depth))
                     name = path.relative_to(self._work).as_posix()
                     yield NegativeEvent(row.number, prompts[which], name)
                     done += 1
@@ -260,7 +261,12 @@ class _Drawing:
         change_record(self.folder(row), change)
 
     def _draw(
-        self, row: DatasetRow, index: int, prompt_embeds: Tensor, uncond: Tensor, depth: Tensor
+        self,
+        row: DatasetRow,
+        index: int,
+        conditioning: Conditioning,
+        uncond: Conditioning,
+        depth: Tensor,
     ) -> Tensor:
         """Return (3, r, r) in [0, 1]: DDIM from this picture's own noise, depth held throughout."""
         base, config = self._base, self._config
@@ -277,7 +283,7 @@ class _Drawing:
         return draw_picture(
             base,
             predictor,
-            prompt_embeds,
+            conditioning,
             uncond,
             starting_noise(base, config.resolution, predictor.wide, config.seed, *purpose),
             inference_steps=config.inference_steps,
@@ -303,11 +309,13 @@ def depth_residuals(network: Any, condition: Tensor, *, strength: float = 1.0) -
         strength: factor on all that is added.
     """
 
-    def residuals(latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Mapping[str, Any]:
+    def residuals(
+        latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+    ) -> Mapping[str, Any]:
         down, middle = network(
             latents,
             timesteps,
-            encoder_hidden_states=prompt_embeds,
+            **conditioning.arguments(latents.dtype),
             controlnet_cond=condition.repeat(len(latents) // len(condition), 1, 1, 1),
             conditioning_scale=strength,
             return_dict=False,

@@ -20,6 +20,7 @@ from torch import Tensor
 from .augmentations import augment, average_over_augmentations, draw_augmentations
 from .backbone_interface import PerceptualBackbone
 from .batches import Batch, PictureTarget
+from .conditioning import Conditioning
 from .config import MemoryConfig, TrainConfig
 from .draws import generator
 from .losses import (
@@ -65,7 +66,7 @@ class Objective:
         memory: decided, without `auto`.
         backbone: on `device`, or None where L_P and L_C are off.
         lpips: likewise, or None where `lpips_weight` is 0.
-        uncond_prompt_embeds: (tokens, channels) of the empty caption.
+        uncond: of the empty caption.
         distance_unit: see `self_contrastive_loss`.
         device: of the networks and batches.
         dtype: of the frozen networks.
@@ -79,7 +80,7 @@ class Objective:
         *,
         backbone: PerceptualBackbone | None,
         lpips: PerceptualBackbone | None,
-        uncond_prompt_embeds: Tensor,
+        uncond: Conditioning,
         distance_unit: float,
         device: torch.device,
         dtype: torch.dtype,
@@ -100,7 +101,7 @@ class Objective:
         self._memory = memory
         self._backbone = backbone
         self._lpips = lpips
-        self._uncond_prompt_embeds = uncond_prompt_embeds.to(device)
+        self._uncond = uncond.to(device)
         self._distance_unit = distance_unit
         self._dtype = dtype
         self._alphas_cumprod = self._predictor.alphas_cumprod
@@ -132,12 +133,12 @@ class Objective:
             handover = self._perceptual_branch(batch, terms, loss_scale, check_stop)
         noisy_latents = self._schedule.add_noise(batch.latents, batch.noise, batch.timesteps)
         generic_pred = None
-        if batch.generic_prompt_embeds is not None:
+        if batch.generic_conditioning is not None:
             with torch.no_grad():
                 generic_pred = self._predict(
-                    noisy_latents, batch.timesteps, batch.generic_prompt_embeds
+                    noisy_latents, batch.timesteps, batch.generic_conditioning
                 )
-        model_pred = self._predict(noisy_latents, batch.timesteps, batch.prompt_embeds)
+        model_pred = self._predict(noisy_latents, batch.timesteps, batch.conditioning)
         plain = self._plain_terms(batch, model_pred, generic_pred)
         loss = loss_scale * self._total(plain)
         if handover is not None and self._config.gradient_step == "first":
@@ -149,7 +150,7 @@ class Objective:
         del plain
         if handover is not None:
             model_pred = self._predict(
-                handover.chain.latents, handover.chain.timesteps, batch.prompt_embeds[handover.rows]
+                handover.chain.latents, handover.chain.timesteps, batch.conditioning[handover.rows]
             )
             self._hand_over(handover, model_pred).backward()  # type: ignore[no-untyped-call]
         return terms
@@ -158,7 +159,7 @@ class Objective:
     def validation_loss(self, batch: Batch) -> Tensor:
         """L_LDM of each picture, (batch,), weight 1 for every timestep."""
         noisy_latents = self._schedule.add_noise(batch.latents, batch.noise, batch.timesteps)
-        model_pred = self._predict(noisy_latents, batch.timesteps, batch.prompt_embeds)
+        model_pred = self._predict(noisy_latents, batch.timesteps, batch.conditioning)
         return ldm_loss(model_pred, self._target(batch))
 
     def weighted_total(self, terms: Terms) -> float:
@@ -191,13 +192,13 @@ class Objective:
         rows = has_signal(self._alphas_cumprod[batch.timesteps]).nonzero()[:, 0]
         if not len(rows):
             return None
-        prompt_embeds = batch.prompt_embeds[rows]
+        conditioning = batch.conditioning[rows]
         timesteps = batch.timesteps[rows]
         noisy_latents = self._schedule.add_noise(batch.latents[rows], batch.noise[rows], timesteps)
         grid, num_steps = strided_timesteps(timesteps, self._config.ddim_steps)
         chain = denoise(
             lambda latents, step_timesteps: self._predictor.guided_noise(
-                latents, step_timesteps, prompt_embeds, self._uncond_prompt_embeds
+                latents, step_timesteps, conditioning, self._uncond
             ),
             noisy_latents,
             grid,
@@ -234,7 +235,9 @@ class Objective:
     def _decode(self, latents: Tensor) -> Tensor:
         """D: latents -> pictures around [0, 1], not clamped: a clamp would stop the gradient of
         exactly those pixels that have to come back."""
-        decoded: Tensor = self._vae.decode((latents / self._scaling_factor).to(self._dtype)).sample
+        decoded: Tensor = self._vae.decode(
+            (latents / self._scaling_factor).to(self._vae.dtype)
+        ).sample
         return decoded.to(self._predictor.wide) / 2 + 0.5
 
     def _picture_terms(self, images: Tensor, targets: list[PictureTarget]) -> Terms:

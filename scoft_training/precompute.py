@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .backbone_interface import PerceptualBackbone
+from .conditioning import Conditioning, size_ids
 from .config import TrainConfig
 from .data import RowPictures, load_row_pictures
 from .data_rows import DatasetRow
@@ -47,8 +48,9 @@ class TrainingExample:
     Attributes:
         posterior_mean: (flips, channels, height, width) of the VAE's posterior, not scaled.
         posterior_std: like posterior_mean.
-        prompt_embeds: (tokens, channels) of the cultural caption.
-        generic_prompt_embeds: (generic captions, tokens, channels).
+        conditioning: of the cultural caption, not batched.
+        generic_conditioning: of the generic captions.
+        time_ids: (flips, 6) of `size_ids`, where the UNet asks for sizes (SDXL), else None.
         picture_features: F(x), tensors of shape (flips, ...); empty where no backbone is used.
         negative_features: F(x-), tensors of shape (flips, negatives, ...).
         negative_distances: (flips, negatives) S(F(x-), F(x)).
@@ -58,8 +60,9 @@ class TrainingExample:
 
     posterior_mean: Tensor
     posterior_std: Tensor
-    prompt_embeds: Tensor
-    generic_prompt_embeds: Tensor
+    conditioning: Conditioning
+    generic_conditioning: Conditioning
+    time_ids: Tensor | None
     picture_features: Features
     negative_features: Features
     negative_distances: Tensor
@@ -77,13 +80,13 @@ class TrainingSet:
 
     Attributes:
         examples: in the order of the dataset's rows.
-        uncond_prompt_embeds: (tokens, channels) of the empty caption.
+        uncond: of the empty caption, not batched.
         distance_unit: mean S(F(x-), F(x)) over the set, the unit of L_C's margin; 1 where unused.
         cut_captions: one phrase per caption longer than a chunk of tokens, say "row 3, `text`".
     """
 
     examples: tuple[TrainingExample, ...]
-    uncond_prompt_embeds: Tensor
+    uncond: Conditioning
     distance_unit: float
     cut_captions: tuple[str, ...]
 
@@ -125,7 +128,7 @@ def precompute(
         (base.captions, device),
     )
     with on_device(base.captions, device):
-        uncond_prompt_embeds = base.captions.encode([""]).prompt_embeds[0]
+        uncond = base.captions.encode([""]).conditioning[0]
     latents = yield from store.part(
         "latents",
         {**work.settings, "base": base.digest},
@@ -157,7 +160,7 @@ def precompute(
     )
     return TrainingSet(
         examples=examples,
-        uncond_prompt_embeds=uncond_prompt_embeds,
+        uncond=uncond,
         distance_unit=_distance_unit(examples) if config.uses_negatives else 1.0,
         cut_captions=tuple(_cut_captions(rows, captions)),
     )
@@ -184,15 +187,29 @@ class _Encoding:
 
     def captions(self, row: DatasetRow) -> dict[str, Tensor]:
         encoded = self._base.captions.encode([row.cultural_caption, *row.generic_captions])
-        cut = torch.tensor(encoded.cut, dtype=torch.int64)
-        return {"prompt_embeds": encoded.prompt_embeds, "cut": cut}
+        tensors = {
+            "prompt_embeds": encoded.conditioning.prompt_embeds,
+            "cut": torch.tensor(encoded.cut, dtype=torch.int64),
+        }
+        if encoded.conditioning.pooled_prompt_embeds is not None:
+            tensors["pooled_prompt_embeds"] = encoded.conditioning.pooled_prompt_embeds
+        return tensors
 
     @torch.no_grad()
     def latents(self, row: DatasetRow) -> dict[str, Tensor]:
-        pixel_values = 2 * self._sides(self._pictures(row).image[None]).flatten(0, 1) - 1
-        posterior = self._base.vae.encode(pixel_values.to(self._device, self._dtype)).latent_dist
+        found = self._pictures(row)
+        pixel_values = 2 * self._sides(found.image[None]).flatten(0, 1) - 1
+        vae = self._base.vae
+        posterior = vae.encode(pixel_values.to(self._device, vae.dtype)).latent_dist
         wide = torch.promote_types(self._dtype, torch.float32)
-        return {"mean": posterior.mean.to("cpu", wide), "std": posterior.std.to("cpu", wide)}
+        tensors = {"mean": posterior.mean.to("cpu", wide), "std": posterior.std.to("cpu", wide)}
+        if self._base.reads_sizes:
+            resolution = (self._config.resolution,) * 2
+            sides = [found, found.flipped()][: len(tensors["mean"])]
+            tensors["time_ids"] = torch.stack(
+                [size_ids(side.original_size, side.crop_top_left, resolution) for side in sides]
+            )
+        return tensors
 
     @torch.no_grad()
     def features(self, row: DatasetRow, backbone: PerceptualBackbone) -> dict[str, Tensor]:
@@ -292,12 +309,14 @@ def _example(
     pictures: dict[str, Tensor],
 ) -> TrainingExample:
     both = _feature_list(features)
+    encoded = Conditioning(captions["prompt_embeds"], captions.get("pooled_prompt_embeds"))
     flips = len(latents["mean"])
     return TrainingExample(
         posterior_mean=latents["mean"],
         posterior_std=latents["std"],
-        prompt_embeds=captions["prompt_embeds"][0],
-        generic_prompt_embeds=captions["prompt_embeds"][1:],
+        conditioning=encoded[0],
+        generic_conditioning=encoded[1:],
+        time_ids=latents.get("time_ids"),
         picture_features=[part[:, 0] for part in both],
         negative_features=[part[:, 1:] for part in both],
         negative_distances=features.get("distances", torch.zeros(flips, 0)),

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .conditioning import Conditioning
 from .models import NoiseSchedule
 from .sampling import classifier_free_guidance, noise_from_prediction
 
 __all__ = ["NoisePredictor", "Residuals"]
 
-Residuals = Callable[[Tensor, Tensor, Tensor], Mapping[str, Any]]
-"""(latents, timesteps, prompt_embeds), as the UNet gets them -> further arguments of its call."""
+Residuals = Callable[[Tensor, Tensor, Conditioning], Mapping[str, Any]]
+"""(latents, timesteps, conditioning), as the UNet gets them -> further arguments of its call."""
 
 
 class NoisePredictor:
@@ -50,18 +51,18 @@ class NoisePredictor:
         self.wide = torch.promote_types(dtype, torch.float32)
         self.alphas_cumprod = schedule.alphas_cumprod.to(device, self.wide)
 
-    def predict(self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor) -> Tensor:
+    def predict(self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """Return the network's own prediction, noise or velocity.
 
         Args:
             latents: (batch, channels, height, width) z_t, in VAE-scaled units.
             timesteps: (batch,).
-            prompt_embeds: (batch, tokens, channels).
+            conditioning: of batch captions.
         """
-        latents, prompt_embeds = latents.to(self._dtype), prompt_embeds.to(self._dtype)
-        added = self._residuals(latents, timesteps, prompt_embeds) if self._residuals else {}
+        latents = latents.to(self._dtype)
+        added = self._residuals(latents, timesteps, conditioning) if self._residuals else {}
         prediction: Tensor = self._unet(
-            latents, timesteps, encoder_hidden_states=prompt_embeds, return_dict=False, **added
+            latents, timesteps, return_dict=False, **conditioning.arguments(self._dtype), **added
         )[0]
         return prediction.to(self.wide)
 
@@ -71,28 +72,32 @@ class NoisePredictor:
         return noise_from_prediction(prediction, latents, signal, self.prediction_type)
 
     def guided_noise(
-        self, latents: Tensor, timesteps: Tensor, prompt_embeds: Tensor, uncond: Tensor
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        uncond: Conditioning,
     ) -> Tensor:
         """Return eps~ = eps(null) + w (eps(c) - eps(null)).
 
         Args:
             latents: (batch, channels, height, width).
             timesteps: (batch,).
-            prompt_embeds: (batch, tokens, channels).
-            uncond: (tokens, channels) of the empty caption, or (batch, tokens, channels).
+            conditioning: of batch captions.
+            uncond: of the empty caption, once or batch times.
         """
         if self._guidance_scale == 1:
-            prediction = self.predict(latents, timesteps, prompt_embeds)
+            prediction = self.predict(latents, timesteps, conditioning)
             return self.as_noise(prediction, latents, timesteps)
-        uncond = uncond.expand_as(prompt_embeds)
+        uncond = uncond.uncond_for(conditioning)
         if self._batched_guidance:
             uncond_pred, cond_pred = self.predict(
                 torch.cat([latents, latents]),
                 torch.cat([timesteps, timesteps]),
-                torch.cat([uncond, prompt_embeds]),
+                Conditioning.cat([uncond, conditioning]),
             ).chunk(2)
         else:
             uncond_pred = self.predict(latents, timesteps, uncond)
-            cond_pred = self.predict(latents, timesteps, prompt_embeds)
+            cond_pred = self.predict(latents, timesteps, conditioning)
         prediction = classifier_free_guidance(uncond_pred, cond_pred, self._guidance_scale)
         return self.as_noise(prediction, latents, timesteps)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from .conditioning import Conditioning
 from .config import MemoryConfig, TrainConfig
 from .generation import draw_picture, starting_noise, to_picture
 from .models import BaseModel, on_device
@@ -44,8 +45,8 @@ class Previews:
         config: resolution and steps.
         memory: decided; guidance is batched as in the loop.
         prompts: what is drawn.
-        prompt_embeds: (prompts, tokens, channels).
-        uncond_prompt_embeds: (tokens, channels).
+        conditioning: of the prompts.
+        uncond: of the empty caption.
         device: where the UNet is.
         dtype: of the frozen networks.
     """
@@ -57,16 +58,16 @@ class Previews:
         memory: MemoryConfig,
         *,
         prompts: Sequence[str],
-        prompt_embeds: Tensor,
-        uncond_prompt_embeds: Tensor,
+        conditioning: Conditioning,
+        uncond: Conditioning,
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
         self._base = base
         self._config = config
         self._prompts = tuple(prompts)
-        self._prompt_embeds = prompt_embeds.to(device)
-        self._uncond_prompt_embeds = uncond_prompt_embeds.to(device)
+        self._conditioning = conditioning.to(device)
+        self._uncond = uncond.to(device)
         self._device = device
         self._predictor = NoisePredictor(
             base.unet,
@@ -106,12 +107,12 @@ class Previews:
                     stack.enter_context(on_device(part, self._device))
             wide = self._predictor.wide
             noise = starting_noise(self._base, self._config.resolution, wide, _SEED, "picture")
-            for prompt_embeds in self._prompt_embeds:
+            for index in range(len(self._conditioning)):
                 yield draw_picture(
                     self._base,
                     self._predictor,
-                    prompt_embeds,
-                    self._uncond_prompt_embeds,
+                    self._conditioning[index],
+                    self._uncond,
                     noise,
                     inference_steps=self._config.preview_steps,
                     check_stop=check_stop,

@@ -21,6 +21,7 @@ import torch
 from . import __version__
 from .backbone_interface import PerceptualBackbone
 from .backbones import load_backbone
+from .conditioning import Conditioning
 from .config import MemoryConfig, TrainConfig, named_after_values, validate
 from .data import Dataset, count_by_category, dataset_digest, read_dataset
 from .errors import ConfigError, DivergenceError, ModelFileError
@@ -239,7 +240,7 @@ class _Run:
         if self._config.uses_denoising:
             live += base.decoder_parts
         # Encoded while the UNet is not there yet, so that the text encoder never stands beside it.
-        prompts, prompt_embeds = self._encode_previews(dataset, base)
+        prompts, conditioning = self._encode_previews(dataset, base)
         with contextlib.ExitStack() as stack:
             for network in live:
                 stack.enter_context(on_device(network, self._device))
@@ -249,14 +250,14 @@ class _Run:
             if state is not None:
                 trainer.load_state(state)
             previews = None
-            if prompts:
+            if conditioning is not None:
                 previews = Previews(
                     base,
                     self._config,
                     memory,
                     prompts=prompts,
-                    prompt_embeds=prompt_embeds,
-                    uncond_prompt_embeds=training_set.uncond_prompt_embeds,
+                    conditioning=conditioning,
+                    uncond=training_set.uncond,
                     device=self._device,
                     dtype=self._dtype,
                 )
@@ -313,7 +314,7 @@ class _Run:
             memory,
             backbone=networks[0],
             lpips=networks[1],
-            uncond_prompt_embeds=training_set.uncond_prompt_embeds,
+            uncond=training_set.uncond,
             distance_unit=training_set.distance_unit,
             device=self._device,
             dtype=self._dtype,
@@ -353,13 +354,15 @@ class _Run:
         except DivergenceError as error:
             yield WarningEvent(f"No preview after step {step}: {error}")
 
-    def _encode_previews(self, dataset: Dataset, base: BaseModel) -> tuple[list[str], torch.Tensor]:
-        """Return what previews show, and its embeddings; nothing where this process draws none."""
+    def _encode_previews(
+        self, dataset: Dataset, base: BaseModel
+    ) -> tuple[list[str], Conditioning | None]:
+        """Return what previews show, as words and encoded; nothing where none are drawn here."""
         if not self._config.preview_every or not self._accelerator.is_main_process:
-            return [], torch.zeros(0)
+            return [], None
         prompts = preview_prompts(self._config, [row.cultural_caption for row in dataset.rows])
         with on_device(base.captions, self._device):
-            return prompts, base.captions.encode(prompts).prompt_embeds
+            return prompts, base.captions.encode(prompts).conditioning
 
     def _write_lora(self, path: Path, base: BaseModel, record: TrainingRecord) -> None:
         if self._accelerator.is_main_process:

@@ -277,7 +277,7 @@ class Trainer:
         count = len(self._base.schedule.alphas_cumprod)
         total = torch.zeros((), dtype=torch.float64)
         for index, example in enumerate(held_out.examples):
-            one = TrainingSet((example,), held_out.uncond_prompt_embeds, 1.0, ())
+            one = TrainingSet((example,), held_out.uncond, 1.0, ())
             drawn = draw_batch(
                 one,
                 config,

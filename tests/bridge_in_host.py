@@ -339,14 +339,14 @@ def text_answers() -> Pairs:
     long = ours.encode(["stone " * 100])
     assert long.cut == (0,)
     return {
-        "text.embeds.host": ours.encode(captions).prompt_embeds,
-        "text.embeds.engine": encoder.encode(captions).prompt_embeds,
+        "text.embeds.host": ours.encode(captions).conditioning.prompt_embeds,
+        "text.embeds.engine": encoder.encode(captions).conditioning.prompt_embeds,
         "text.as_asked.host": torch.cat(asked).float(),
-        "text.as_asked.engine": ours.encode(captions).prompt_embeds,
+        "text.as_asked.engine": ours.encode(captions).conditioning.prompt_embeds,
         "text.skip.host": their_skip.float(),
-        "text.skip.engine": our_skip.encode(captions[:1]).prompt_embeds,
-        "text.cut.host": long.prompt_embeds,
-        "text.cut.engine": encoder.encode(["stone " * 100]).prompt_embeds,
+        "text.skip.engine": our_skip.encode(captions[:1]).conditioning.prompt_embeds,
+        "text.cut.host": long.conditioning.prompt_embeds,
+        "text.cut.engine": encoder.encode(["stone " * 100]).conditioning.prompt_embeds,
     }
 
 
@@ -376,7 +376,7 @@ def drawings() -> Pairs:
                 model, noise, cfg, sampler, sigmas, *conditions, flat,
                 disable_pbar=True, seed=0,
             )  # fmt: skip
-        embeds = base.captions.encode([prompt, ""]).prompt_embeds
+        embeds = base.captions.encode([prompt, ""]).conditioning
         predictor = NoisePredictor(
             base.unet,
             base.schedule,
@@ -386,7 +386,7 @@ def drawings() -> Pairs:
             batched_guidance=True,
         )
         chain = denoise(
-            functools.partial(predictor.guided_noise, prompt_embeds=embeds[:1], uncond=embeds[1]),
+            functools.partial(predictor.guided_noise, conditioning=embeds[:1], uncond=embeds[1]),
             noise,
             grid,
             num_steps,

@@ -135,7 +135,7 @@ def _brought_back(
         captions = [settings["prompt"], settings["uncond"], "a (red:1.5) sea " * 40]
         encoded = base.captions.encode(captions)
         assert encoded.cut == (2,)
-        assert encoded.prompt_embeds.shape[1] == 77
+        assert encoded.conditioning.prompt_embeds.shape[1] == 77
         pixel_values = asked["images"].movedim(-1, 1) * 2 - 1
         decoded = base.vae.decode(asked["vae_latents"]).sample / 2 + 0.5
         assert not any(p.is_inference() for p in base.unet.parameters())
@@ -145,8 +145,8 @@ def _brought_back(
             **{f"back_residual_{index}": one for index, one in enumerate(residuals)},
             "back_encoded": base.vae.encode(pixel_values).latent_dist.mode(),
             "back_decoded": decoded.clamp(0, 1).movedim(1, -1),
-            "back_prompt_embeds": encoded.prompt_embeds[:1],
-            "back_uncond_embeds": encoded.prompt_embeds[1:2],
+            "back_prompt_embeds": encoded.conditioning.prompt_embeds[:1],
+            "back_uncond_embeds": encoded.conditioning.prompt_embeds[1:2],
             "back_alphas_cumprod": base.schedule.alphas_cumprod,
             "back_scaling_factor": torch.tensor(base.scaling_factor),
         }

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scoft_training.backbone_interface import PerceptualBackbone
 from scoft_training.batches import Batch, PictureTarget
+from scoft_training.conditioning import Conditioning
 from scoft_training.config import MemoryConfig, TrainConfig
 from scoft_training.models import BaseModel, EncodedCaptions, NoiseSchedule, attach_lora
 from scoft_training.objective import Objective
@@ -59,7 +60,7 @@ class SpelledCaptions:
             draw = torch.Generator().manual_seed(seed)
             embeds.append(torch.randn(self._shape, generator=draw, dtype=torch.float64))
         cut = tuple(index for index, caption in enumerate(captions) if len(caption) > 77)
-        return EncodedCaptions(torch.stack(embeds).to(self._dtype), cut)
+        return EncodedCaptions(Conditioning(torch.stack(embeds).to(self._dtype)), cut)
 
     def to(self, device: torch.device) -> object:
         return self
@@ -135,8 +136,8 @@ def make_batch(
         latents=normal(count, 4, side // 8, side // 8),
         noise=normal(count, 4, side // 8, side // 8),
         timesteps=torch.tensor(timesteps),
-        prompt_embeds=normal(count, 3, 32),
-        generic_prompt_embeds=normal(count, 3, 32) if generic else None,
+        conditioning=Conditioning(normal(count, 3, 32)),
+        generic_conditioning=Conditioning(normal(count, 3, 32)) if generic else None,
         recorded_draws=torch.rand(count, generator=draw),
         targets=tuple(made) if targets else (),
     )
@@ -158,7 +159,7 @@ def make_objective(
         memory,
         backbone=backbone or PoolBackbone(torch.promote_types(dtype, torch.float32)),
         lpips=lpips,
-        uncond_prompt_embeds=base.captions.encode([""]).prompt_embeds[0],
+        uncond=base.captions.encode([""]).conditioning[0],
         distance_unit=0.01,
         device=CPU,
         dtype=dtype,

@@ -7,6 +7,7 @@ import torch
 from stack import CPU
 
 from scoft_training.batches import draw_batch, split_positions
+from scoft_training.conditioning import Conditioning
 from scoft_training.config import TrainConfig
 from scoft_training.draws import choice, generator, normal, row_order
 from scoft_training.models import NoiseSchedule
@@ -59,8 +60,11 @@ def example(value, negatives=0):
     return TrainingExample(
         posterior_mean=value * sides.expand(2, 4, 2, 3).double(),
         posterior_std=torch.zeros(2, 4, 2, 3, dtype=torch.float64),
-        prompt_embeds=torch.full((3, 5), value),
-        generic_prompt_embeds=torch.stack([torch.full((3, 5), value + k / 10) for k in range(3)]),
+        conditioning=Conditioning(torch.full((3, 5), value)),
+        generic_conditioning=Conditioning(
+            torch.stack([torch.full((3, 5), value + k / 10) for k in range(3)])
+        ),
+        time_ids=None,
         picture_features=[torch.tensor([[value], [-value]])],
         negative_features=[torch.tensor([value, -value]).view(2, 1, 1).expand(2, negatives, 1)],
         negative_distances=torch.zeros(2, negatives),
@@ -70,7 +74,7 @@ def example(value, negatives=0):
 
 def draw(step, positions, *, examples=None, batch_size=4, **values):
     examples = examples or (example(1.0, 2), example(2.0), example(3.0, 1))
-    training_set = TrainingSet(examples, torch.zeros(3, 5), 1.0, ())
+    training_set = TrainingSet(examples, Conditioning(torch.zeros(3, 5)), 1.0, ())
     return draw_batch(
         training_set,
         TrainConfig(batch_size=batch_size, **values),
@@ -83,19 +87,22 @@ def draw(step, positions, *, examples=None, batch_size=4, **values):
     )
 
 
+def tensors_of(batch):
+    captions = (batch.conditioning, batch.generic_conditioning)
+    embeds = [conditioning.prompt_embeds for conditioning in captions]
+    return [batch.latents, batch.noise, batch.timesteps, batch.recorded_draws, *embeds]
+
+
 def same(one, other):
-    return all(
-        torch.equal(getattr(one, name), getattr(other, name))
-        for name in ("latents", "noise", "timesteps", "prompt_embeds", "generic_prompt_embeds")
-    )
+    return all(map(torch.equal, tensors_of(one), tensors_of(other)))
 
 
 def test_a_place_sees_the_same_sample_in_every_split():
     whole = draw(9, [0, 1, 2, 3])
     for position in range(4):
         alone = draw(9, [position])
-        for name in ("latents", "noise", "timesteps", "prompt_embeds", "recorded_draws"):
-            assert torch.equal(getattr(alone, name)[0], getattr(whole, name)[position]), name
+        for of_one, of_all in zip(tensors_of(alone), tensors_of(whole), strict=True):
+            assert torch.equal(of_one[0], of_all[position])
     assert same(draw(9, [0, 1, 2, 3]), whole)
     assert not same(draw(10, [0, 1, 2, 3]), whole)
     assert not same(draw(9, [0, 1, 2, 3], seed=1), whole)
@@ -106,7 +113,7 @@ def test_caption_picture_features_and_negatives_are_of_one_row_and_one_side():
     for step in range(20):
         batch = draw(step, [0, 1, 2, 3])
         for place, target in enumerate(batch.targets):
-            value = batch.prompt_embeds[place, 0, 0].item()
+            value = batch.conditioning.prompt_embeds[place, 0, 0].item()
             side = 1 if batch.latents[place].mean() > 0 else -1
             seen.add((value, side))
             # No posterior noise here: the latent is the mean times the scaling factor.
@@ -115,7 +122,7 @@ def test_caption_picture_features_and_negatives_are_of_one_row_and_one_side():
             (negatives,) = target.negative_features
             assert len(negatives) == target.num_negatives == {1.0: 2, 2.0: 0, 3.0: 1}[value]
             assert (negatives == value * side).all()
-            assert 0 <= batch.generic_prompt_embeds[place, 0, 0] - value < 0.25
+            assert 0 <= batch.generic_conditioning.prompt_embeds[place, 0, 0] - value < 0.25
     assert seen == {(value, side) for value in (1.0, 2.0, 3.0) for side in (1, -1)}
 
 
@@ -129,4 +136,4 @@ def test_the_posterior_is_sampled_anew_at_each_step():
 
 
 def test_without_the_memorization_loss_no_generic_caption_is_drawn():
-    assert draw(0, [0, 1], memorization_weight=0.0).generic_prompt_embeds is None
+    assert draw(0, [0, 1], memorization_weight=0.0).generic_conditioning is None

@@ -843,12 +843,17 @@ def test_flipping_mirrors_picture_negatives_and_depth_left_to_right():
         image=torch.arange(3 * 2 * 2.0).reshape(3, 2, 2),
         negatives=torch.arange(5 * 3 * 2 * 2.0).reshape(5, 3, 2, 2),
         depth=torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]),
+        # Scaled to 2 pixels of height it is 6 wide: what begins at 1 and ends at 3 begins,
+        # mirrored, at 3.
+        original_size=(10, 30),
+        crop_top_left=(0, 1),
     )
     flipped = pictures.flipped()
     assert flipped.image[0].tolist() == [[1, 0], [3, 2]]
     assert flipped.negatives[0, 0].tolist() == [[1, 0], [3, 2]]
     assert flipped.negatives[4, 2].tolist() == [[57, 56], [59, 58]]
     assert flipped.depth.tolist() == [[[2, 1], [4, 3]]]
+    assert (flipped.original_size, flipped.crop_top_left) == ((10, 30), (0, 3))
     assert pictures.depth.tolist() == [[[1, 2], [3, 4]]]
 
 

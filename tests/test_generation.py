@@ -84,7 +84,7 @@ def test_it_draws_what_diffusers_draws():
     scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
     # It ends at timestep 0, the method where abar is 1.
     scheduler.alphas_cumprod[0] = 1.0
-    embeds = base.captions.encode(["", "a house"]).prompt_embeds
+    embeds = base.captions.encode(["", "a house"]).conditioning.prompt_embeds
     latents = normal((1, 4, 8, 8), torch.float64, 5, "picture")
     scheduler.num_inference_steps = 3
     with torch.no_grad():

@@ -61,11 +61,13 @@ def test_the_digest_follows_the_weights_and_nothing_else(folder, tmp_path):
 def test_captions_are_encoded_like_clip_and_the_cut_ones_are_named(folder):
     base = load(folder)
     encoded = base.captions.encode(["한복 입은 사람", "word " * 75, "word " * 76])
-    assert encoded.prompt_embeds.shape == (3, 77, 32)
+    assert encoded.conditioning.prompt_embeds.shape == (3, 77, 32)
     # 75 words and the two marks are just 77 tokens.
     assert encoded.cut == (2,)
     alone = base.captions.encode(["word " * 200])
-    torch.testing.assert_close(alone.prompt_embeds[0], encoded.prompt_embeds[2])
+    torch.testing.assert_close(
+        alone.conditioning.prompt_embeds[0], encoded.conditioning.prompt_embeds[2]
+    )
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoder", "tokenizer", "scheduler"])

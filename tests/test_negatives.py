@@ -17,6 +17,7 @@ from PIL import Image
 from random_stack import random_controlnet
 from stack import CPU, PoolBackbone, lora_base, small_base, write_demo
 
+from scoft_training.conditioning import Conditioning
 from scoft_training.config import NegativesConfig, TrainConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import load_row_pictures, read_dataset
@@ -350,16 +351,16 @@ def test_residuals_of_strength_zero_change_no_bit_of_a_prediction(stack, guidanc
     base, control, _ = stack
     draw_from = torch.Generator().manual_seed(7)
     latents = torch.randn(2, 4, 8, 8, generator=draw_from)
-    embeds = torch.randn(2, 3, 32, generator=draw_from)
+    conditioning = Conditioning(torch.randn(2, 3, 32, generator=draw_from))
     timesteps = torch.tensor([700, 40])
     condition = torch.rand(1, 3, 64, 64, generator=draw_from)
 
     def guided(strength):
-        def residuals(latents, timesteps, prompt_embeds):
+        def residuals(latents, timesteps, conditioning):
             down, middle = control.network(
                 latents,
                 timesteps,
-                encoder_hidden_states=prompt_embeds,
+                encoder_hidden_states=conditioning.prompt_embeds,
                 controlnet_cond=condition.expand(len(latents), -1, -1, -1),
                 conditioning_scale=strength,
                 return_dict=False,
@@ -379,7 +380,7 @@ def test_residuals_of_strength_zero_change_no_bit_of_a_prediction(stack, guidanc
             residuals=None if strength is None else residuals,
         )
         with torch.no_grad():
-            return predictor.guided_noise(latents, timesteps, embeds, embeds[0])
+            return predictor.guided_noise(latents, timesteps, conditioning, conditioning[0])
 
     assert torch.equal(guided(None), guided(0.0))
     assert not torch.allclose(guided(None), guided(1.0), atol=1e-3)

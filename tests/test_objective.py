@@ -43,7 +43,7 @@ def slow_gradients(base, config, batch):
     for parameter in lora_parameters(base.unet).values():
         parameter.grad = None
     alphas = base.schedule.alphas_cumprod
-    uncond = base.captions.encode([""]).prompt_embeds
+    uncond = base.captions.encode([""]).conditioning.prompt_embeds
     backbone = PoolBackbone()
     is_velocity = base.schedule.prediction_type == "v_prediction"
 
@@ -57,9 +57,11 @@ def slow_gradients(base, config, batch):
         a = alphas[t].view(-1, 1, 1, 1)
         noisy = a.sqrt() * z0 + (1 - a).sqrt() * eps
         target = a.sqrt() * eps - (1 - a).sqrt() * z0 if is_velocity else eps
-        cultural = batch.prompt_embeds[row : row + 1]
+        cultural = batch.conditioning.prompt_embeds[row : row + 1]
         prediction = predict(noisy, t, cultural)
-        generic = predict(noisy, t, batch.generic_prompt_embeds[row : row + 1]).detach()
+        generic = predict(
+            noisy, t, batch.generic_conditioning.prompt_embeds[row : row + 1]
+        ).detach()
         total = total + config.ldm_weight * (prediction - target).square().mean()
         total = total + config.memorization_weight * (prediction - generic).square().mean()
 
@@ -191,8 +193,8 @@ def test_micro_batches_add_up_to_the_whole():
             latents=batch.latents[row : row + 1],
             noise=batch.noise[row : row + 1],
             timesteps=batch.timesteps[row : row + 1],
-            prompt_embeds=batch.prompt_embeds[row : row + 1],
-            generic_prompt_embeds=batch.generic_prompt_embeds[row : row + 1],
+            conditioning=batch.conditioning[row : row + 1],
+            generic_conditioning=batch.generic_conditioning[row : row + 1],
             recorded_draws=batch.recorded_draws[row : row + 1],
             targets=batch.targets[row : row + 1],
         )
@@ -224,8 +226,8 @@ def test_only_lora_weights_get_gradient():
 def test_the_generic_branch_gets_no_gradient():
     base = lora_base()
     batch = make_batch([430], targets=False)
-    generic = batch.generic_prompt_embeds.requires_grad_()
-    cultural = batch.prompt_embeds.requires_grad_()
+    generic = batch.generic_conditioning.prompt_embeds.requires_grad_()
+    cultural = batch.conditioning.prompt_embeds.requires_grad_()
     make_objective(base, CONFIG).accumulate(batch, check_stop=never_stop)
     assert generic.grad is None
     assert cultural.grad is not None
@@ -234,7 +236,7 @@ def test_the_generic_branch_gets_no_gradient():
 def test_a_fresh_lora_changes_nothing():
     plain, fresh = small_base(), lora_base(moved=False)
     batch = make_batch([430])
-    arguments = (batch.latents, batch.timesteps, batch.prompt_embeds)
+    arguments = (batch.latents, batch.timesteps, batch.conditioning.prompt_embeds)
     assert torch.equal(plain.unet(*arguments).sample, fresh.unet(*arguments).sample)
     moved = lora_base()
     assert not torch.equal(plain.unet(*arguments).sample, moved.unet(*arguments).sample)

@@ -43,8 +43,8 @@ def tensors_of(example):
     return {
         "mean": example.posterior_mean,
         "std": example.posterior_std,
-        "prompt": example.prompt_embeds,
-        "generic": example.generic_prompt_embeds,
+        "prompt": example.conditioning.prompt_embeds,
+        "generic": example.generic_conditioning.prompt_embeds,
         **{f"picture {n}": part for n, part in enumerate(example.picture_features)},
         **{f"negative {n}": part for n, part in enumerate(example.negative_features)},
         "distances": example.negative_distances,
@@ -83,10 +83,16 @@ def test_an_example_holds_what_the_networks_say_of_both_sides(rows, tmp_path):
                 torch.testing.assert_close(example.negative_distances[side, place], distance)
                 distances.append(distance)
         captions = base.captions.encode([row.cultural_caption, *row.generic_captions])
-        assert torch.equal(example.prompt_embeds, captions.prompt_embeds[0])
-        assert torch.equal(example.generic_prompt_embeds, captions.prompt_embeds[1:])
+        assert torch.equal(
+            example.conditioning.prompt_embeds, captions.conditioning.prompt_embeds[0]
+        )
+        assert torch.equal(
+            example.generic_conditioning.prompt_embeds, captions.conditioning.prompt_embeds[1:]
+        )
     assert found.distance_unit == pytest.approx(float(torch.stack(distances).mean()))
-    assert torch.equal(found.uncond_prompt_embeds, base.captions.encode([""]).prompt_embeds[0])
+    assert torch.equal(
+        found.uncond.prompt_embeds, base.captions.encode([""]).conditioning.prompt_embeds[0]
+    )
 
 
 def test_what_is_cached_is_read_back_the_same_and_not_computed_again(rows, tmp_path):

@@ -115,8 +115,8 @@ def make(base):
         CONFIG,
         FAST,
         prompts=["a house"],
-        prompt_embeds=base.captions.encode(["a house"]).prompt_embeds,
-        uncond_prompt_embeds=base.captions.encode([""]).prompt_embeds[0],
+        conditioning=base.captions.encode(["a house"]).conditioning,
+        uncond=base.captions.encode([""]).conditioning[0],
         device=CPU,
         dtype=torch.float64,
     )

@@ -117,7 +117,7 @@ def test_captions_are_encoded_as_by_the_original_and_padded_as_its_family_pads(
     ids = torch.tensor([[49406, 320, 1212, 49407] + [padding] * 73])
     with torch.no_grad():
         expected = networks[family]["text_encoder"](ids)[0]
-    torch.testing.assert_close(encoded.prompt_embeds[:1], expected)
+    torch.testing.assert_close(encoded.conditioning.prompt_embeds[:1], expected)
 
 
 def test_a_2x_text_encoder_is_open_clips_up_to_its_last_layer_but_one(networks, tmp_path):
@@ -140,7 +140,9 @@ def test_a_2x_text_encoder_is_open_clips_up_to_its_last_layer_but_one(networks, 
         if not name.startswith("visual."):
             tensors[f"cond_stage_model.model.{name}"] = value.contiguous()
     save_file(tensors, tmp_path / "sd2.safetensors")
-    found = load(tmp_path / "sd2.safetensors").captions.encode(["a house"]).prompt_embeds
+    found = (
+        load(tmp_path / "sd2.safetensors").captions.encode(["a house"]).conditioning.prompt_embeds
+    )
     with torch.no_grad():
         ids = torch.tensor([[49406, 320, 1212, 49407] + [0] * 73])
         hidden = original.token_embedding(ids) + original.positional_embedding

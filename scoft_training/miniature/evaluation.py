@@ -124,7 +124,7 @@ def draw_for_prompts(
         on_step: told how many pictures were finished since the last call.
     """
     known = list(dict.fromkeys(prompts))
-    embeds = base.captions.encode([*known, ""]).prompt_embeds
+    embeds = base.captions.encode([*known, ""]).conditioning
     controlnet = None if depth is None else load_controlnet(NAME, dtype=torch.float32).network
 
     def predictor_for(places: slice) -> NoisePredictor:
