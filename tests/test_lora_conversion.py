@@ -630,6 +630,26 @@ def test_a_record_that_is_wrong_by_now_is_written_anew(tmp_path):
     assert other["lora_alpha"] == 8  # peft's own default, and the file it wrote
 
 
+def test_a_rank_that_has_changed_since_is_written_anew(tmp_path):
+    source = file_of_diffusers(tmp_path)
+    convert_lora(source, tmp_path / "a.safetensors", "kohya", unet=tiny_unet())
+    with safe_open(tmp_path / "a.safetensors", framework="pt") as file:
+        header = file.metadata()
+    tensors = load_file(tmp_path / "a.safetensors")
+    key = f"lora_unet_{A_LAYER.replace('.', '_')}"
+    tensors[f"{key}.lora_down.weight"] = tensors[f"{key}.lora_down.weight"][:2].contiguous()
+    tensors[f"{key}.lora_up.weight"] = tensors[f"{key}.lora_up.weight"][:, :2].contiguous()
+    save_file(tensors, tmp_path / "b.safetensors", metadata=header)
+
+    convert_lora(
+        tmp_path / "b.safetensors", tmp_path / "c.safetensors", "diffusers", unet=tiny_unet()
+    )
+
+    with safe_open(tmp_path / "c.safetensors", framework="pt") as file:
+        record = json.loads(file.metadata()["lora_adapter_metadata"])
+    assert record["unet.rank_pattern"][f"^{A_LAYER}"] == 2
+
+
 def test_an_alpha_that_its_old_number_format_cannot_hold_gets_another(tmp_path):
     convert_lora(somebody_s_kohya(tmp_path), tmp_path / "peft", "peft", unet=tiny_unet())
     config_file = tmp_path / "peft" / "adapter_config.json"
