@@ -162,6 +162,27 @@ class Objective:
         model_pred = self._predict(noisy_latents, batch.timesteps, batch.conditioning)
         return ldm_loss(model_pred, self._target(batch))
 
+    def guided_noise(
+        self, latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+    ) -> Tensor:
+        """eps~ of one step of the chain; see `NoisePredictor.guided_noise`."""
+        return self._predictor.guided_noise(latents, timesteps, conditioning, self._uncond)
+
+    def picture_gradient(
+        self, x0_latents: Tensor, targets: list[PictureTarget], loss_scale: float = 1.0
+    ) -> tuple[Tensor, Terms]:
+        """Decode z_0^ as a leaf and return g = dL / dz_0^ with the terms; leaves no graph behind.
+
+        Args:
+            x0_latents: (pictures, channels, height, width), decoded all at once.
+            targets: one per picture.
+            loss_scale: factor on the gradient.
+        """
+        leaf = x0_latents.detach().requires_grad_()
+        terms = self._picture_terms(self._decode(leaf), targets)
+        (gradient,) = torch.autograd.grad(loss_scale * self._total(terms), leaf)
+        return gradient, {name: values.detach() for name, values in terms.items()}
+
     def weighted_total(self, terms: Terms) -> float:
         """The micro-batch's share of the step's total loss."""
         return float(self._total(terms))
@@ -197,8 +218,8 @@ class Objective:
         noisy_latents = self._schedule.add_noise(batch.latents[rows], batch.noise[rows], timesteps)
         grid, num_steps = strided_timesteps(timesteps, self._config.ddim_steps)
         chain = denoise(
-            lambda latents, step_timesteps: self._predictor.guided_noise(
-                latents, step_timesteps, conditioning, self._uncond
+            lambda latents, step_timesteps: self.guided_noise(
+                latents, step_timesteps, conditioning
             ),
             noisy_latents,
             grid,
@@ -212,13 +233,13 @@ class Objective:
         gradients: list[Tensor] = []
         found: dict[str, list[Tensor]] = {}
         for some in torch.split(torch.arange(len(rows)), self._memory.decode_batch_size):
-            leaf = chain.x0_latents[some].detach().requires_grad_()
             targets = [batch.targets[int(rows[place])] for place in some]
-            picture_terms = self._picture_terms(self._decode(leaf), targets)
-            loss = loss_scale * self._total(picture_terms)
-            gradients.extend(torch.autograd.grad(loss, leaf))
+            gradient, picture_terms = self.picture_gradient(
+                chain.x0_latents[some], targets, loss_scale
+            )
+            gradients.append(gradient)
             for name, values in picture_terms.items():
-                found.setdefault(name, []).append(values.detach())
+                found.setdefault(name, []).append(values)
         terms |= {name: torch.cat(values) for name, values in found.items()}
         return _Handover(rows, chain, torch.cat(gradients))
 
