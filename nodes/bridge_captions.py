@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..scoft_training.caption_encoders import EncodedCaptions
 from ..scoft_training.conditioning import Conditioning
 from ..scoft_training.errors import ConfigError
 from ..scoft_training.files import digest_json, digest_tensors
-from ..scoft_training.models import EncodedCaptions
 from . import host
 
 __all__ = ["HostCaptionEncoder"]

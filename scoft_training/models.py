@@ -13,23 +13,21 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .conditioning import Conditioning
+from .caption_encoders import CaptionEncoder, ClipCaptionEncoder, SdxlCaptionEncoder
 from .draws import generator
 from .errors import ConfigError, ModelFileError, unknown_name
 from .files import digest_json, digest_tensors
-from .single_file_networks import checkpoint_parts
+from .single_file_networks import checkpoint_parts, vae_dtype
 from .single_files import FILE_SUFFIXES
 
 __all__ = [
     "LORA_TARGETS",
     "BaseModel",
-    "CaptionEncoder",
-    "EncodedCaptions",
     "NoiseSchedule",
     "attach_lora",
     "base_digest",
@@ -41,6 +39,7 @@ __all__ = [
     "register_base",
     "resolve_device",
     "resolve_precision",
+    "vae_dtype",
 ]
 
 logger = logging.getLogger(__name__)
@@ -49,6 +48,7 @@ LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 """The attention projections that get a LoRA (SCoFT, section 4.1, and the authors' code)."""
 
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_SDXL_PARTS = ("text_encoder_2", "tokenizer_2")
 _DTYPES = {
     "fp32": torch.float32,
     "bf16": torch.bfloat16,
@@ -76,70 +76,12 @@ class NoiseSchedule:
 
 
 @dataclass(frozen=True)
-class EncodedCaptions:
-    """Captions that went through the text encoder.
-
-    Attributes:
-        conditioning: of the captions, on the CPU and without sizes.
-        cut: indices of the captions that were longer than one chunk of tokens.
-    """
-
-    conditioning: Conditioning
-    cut: tuple[int, ...]
-
-
-class CaptionEncoder(Protocol):
-    """Turns captions into prompt embeddings; both doors bring one."""
-
-    digest: str
-
-    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
-        """Encode captions; only the first chunk of tokens (77 for CLIP) of each counts."""
-        ...
-
-    def to(self, device: torch.device) -> object:
-        """Move the network; encoding happens where it is."""
-        ...
-
-
-class ClipCaptionEncoder:
-    """CLIP's text transformer with its tokenizer: the last hidden state, as in SD 1.x and 2.x."""
-
-    def __init__(self, text_encoder: torch.nn.Module, tokenizer: Any) -> None:
-        self._text_encoder = text_encoder
-        self._tokenizer = tokenizer
-        vocabulary = digest_json(tokenizer.get_vocab())
-        self.digest = digest_json([digest_tensors(text_encoder.state_dict()), vocabulary])
-
-    @torch.no_grad()
-    def encode(self, captions: Sequence[str]) -> EncodedCaptions:
-        """Return (captions, model_max_length, channels) embeddings and which captions were cut."""
-        limit = self._tokenizer.model_max_length
-        lengths = [len(ids) for ids in self._tokenizer(list(captions), verbose=False).input_ids]
-        tokens = self._tokenizer(
-            list(captions),
-            padding="max_length",
-            max_length=limit,
-            truncation=True,
-            return_tensors="pt",
-        )
-        device = next(self._text_encoder.parameters()).device
-        embeds = self._text_encoder(tokens.input_ids.to(device))[0]
-        cut = tuple(index for index, length in enumerate(lengths) if length > limit)
-        return EncodedCaptions(Conditioning(embeds.cpu()), cut)
-
-    def to(self, device: torch.device) -> object:
-        """Move the text transformer."""
-        return self._text_encoder.to(device)
-
-
-@dataclass(frozen=True)
 class BaseModel:
     """A text-to-image model, frozen.
 
     Attributes:
         name: shown to people and written into the LoRA file; never a path.
-        family: "sd1" or "sd2".
+        family: "sd1", "sd2" or "sdxl".
         unet: diffusers' UNet2DConditionModel.
         vae: diffusers' AutoencoderKL.
         captions: the caption encoder.
@@ -208,11 +150,17 @@ def load_base(source: str | Path, *, dtype: torch.dtype, allow_download: bool = 
     if folder.suffix in FILE_SUFFIXES:
         raise ModelFileError(f"{folder}: there is no such file. Name an existing checkpoint.")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        patterns = [f"{part}/{name}" for part in _PARTS for name in ("*.json", "*.txt")]
-        patterns += ["model_index.json", "*/diffusion_pytorch_model.safetensors"]
-        patterns += ["text_encoder/model.safetensors"]
+        parts = (*_PARTS, *_SDXL_PARTS)
+        patterns = [f"{part}/{name}" for part in parts for name in ("*.json", "*.txt")]
+        patterns += ["model_index.json"]
+        patterns += [f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")]
+        patterns += [f"{part}/model.safetensors" for part in ("text_encoder", "text_encoder_2")]
         snapshot = hub_snapshot(
-            str(source), patterns, what="Base model", size="5 GB", allow_download=allow_download
+            str(source),
+            patterns,
+            what="Base model",
+            size="5 GB, SDXL 14 GB",
+            allow_download=allow_download,
         )
         return _load_folder(snapshot, str(source).split("/")[1], dtype)
     known = f" {unknown_name('base model', str(source), _BASES)}" if _BASES else ""
@@ -261,25 +209,14 @@ def hub_snapshot(
 
 
 def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
-    for part in _PARTS:
-        if not (folder / part).is_dir():
-            raise ModelFileError(
-                f"{folder / part}: missing. A base model in diffusers' layout needs the folders "
-                f"{', '.join(_PARTS)}; put the missing one there or name another folder."
-            )
-    if (folder / "text_encoder_2").is_dir():
-        raise ModelFileError(
-            f"{folder}: this is an SDXL model (it has text_encoder_2); this version trains Stable "
-            "Diffusion 1.x and 2.x. Choose such a base model."
-        )
+    family = _folder_family(folder)
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
 
     unet = _load_part(UNet2DConditionModel, folder / "unet", dtype)
-    vae = _load_part(AutoencoderKL, folder / "vae", dtype)
-    text_encoder = _load_part(CLIPTextModel, folder / "text_encoder", dtype)
-    with _translated(folder / "tokenizer"):
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    with _translated(folder / "vae"):
+        force_upcast = AutoencoderKL.load_config(folder / "vae").get("force_upcast", True)
+    wide_enough = vae_dtype(family, dtype, force_upcast=force_upcast)
+    vae = _load_part(AutoencoderKL, folder / "vae", wide_enough)
     with _translated(folder / "scheduler"):
         scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
     if unet.config.in_channels != vae.config.latent_channels:
@@ -293,16 +230,57 @@ def _load_folder(folder: Path, name: str, dtype: torch.dtype) -> BaseModel:
             f"{folder / 'scheduler'}: prediction type {scheduler.config.prediction_type!r} is not "
             "supported, only epsilon and v_prediction. Choose another base model."
         )
-    captions = ClipCaptionEncoder(text_encoder, tokenizer)
+    captions = _folder_captions(folder, family, dtype)
     schedule = NoiseSchedule(scheduler.alphas_cumprod.double(), scheduler.config.prediction_type)
     digest = base_digest(unet, vae, captions, schedule)
-    family = "sd2" if unet.config.cross_attention_dim == 1024 else "sd1"
+    if family == "sd1" and unet.config.cross_attention_dim == 1024:
+        family = "sd2"
     return BaseModel(name, family, unet, vae, captions, schedule, digest)
+
+
+def _folder_family(folder: Path) -> str:
+    """Say "sdxl" or "sd1", which stands for 2.x, too, by the folders that are there.
+
+    Raises:
+        ModelFileError: one is missing, or it is the refiner.
+    """
+    sdxl = any((folder / part).is_dir() for part in _SDXL_PARTS)
+    if sdxl and not (folder / "text_encoder").is_dir():
+        raise ModelFileError(
+            f"{folder}: this is SDXL's refiner (it has text_encoder_2 alone), which only finishes "
+            "pictures. Choose the SDXL base model."
+        )
+    needed = (*_PARTS, *(_SDXL_PARTS if sdxl else ()))
+    for part in needed:
+        if not (folder / part).is_dir():
+            raise ModelFileError(
+                f"{folder / part}: missing. A base model in diffusers' layout needs the folders "
+                f"{', '.join(needed)}; put the missing one there or name another folder."
+            )
+    return "sdxl" if sdxl else "sd1"
+
+
+def _folder_captions(folder: Path, family: str, dtype: torch.dtype) -> CaptionEncoder:
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    def tokenizer(part: str) -> Any:
+        with _translated(folder / part):
+            return CLIPTokenizer.from_pretrained(folder / part, local_files_only=True)
+
+    first = _load_part(CLIPTextModel, folder / "text_encoder", dtype)
+    if family != "sdxl":
+        return ClipCaptionEncoder(first, tokenizer("tokenizer"))
+    second = _load_part(CLIPTextModelWithProjection, folder / "text_encoder_2", dtype)
+    return SdxlCaptionEncoder(first, second, tokenizer("tokenizer"), tokenizer("tokenizer_2"))
 
 
 def _load_file(path: Path, dtype: torch.dtype) -> BaseModel:
     parts = checkpoint_parts(path, dtype)
-    captions = ClipCaptionEncoder(parts.text_encoder, parts.tokenizer)
+    captions: CaptionEncoder
+    if parts.family == "sdxl":
+        captions = SdxlCaptionEncoder(*parts.text_encoders, *parts.tokenizers)
+    else:
+        captions = ClipCaptionEncoder(*parts.text_encoders, *parts.tokenizers)
     schedule = NoiseSchedule(parts.alphas_cumprod.double(), parts.prediction_type)
     digest = base_digest(parts.unet, parts.vae, captions, schedule)
     # A link's own name: in the hub's cache the file behind it is named by its digest.

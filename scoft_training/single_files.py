@@ -6,6 +6,7 @@ but tables of tensors. Not here: what networks are made of it (`single_file_netw
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import re
 import warnings
@@ -77,6 +78,7 @@ class WeightsFile:
     metadata: Mapping[str, str]
     _tensors: Mapping[str, Tensor] | None
     _mapped: bool
+    _meta: bool = False
 
     def read(self, names: Iterable[str], dtype: torch.dtype) -> dict[str, Tensor]:
         """Return tensors on the CPU in `dtype`, each copied once; the file may then go away.
@@ -84,6 +86,8 @@ class WeightsFile:
         Raises:
             ModelFileError: one of them is quantised, or the file cannot be read any more.
         """
+        import torch
+
         names = list(names)
         for name in names:
             if self.formats[name] not in _PLAIN_FORMATS:
@@ -91,6 +95,8 @@ class WeightsFile:
                     f"{self.path}: its weights are quantised ({name} is {self.formats[name]}). "
                     "Training needs them in fp16, bf16 or fp32: name such a file of this model."
                 )
+        if self._meta:
+            return {n: torch.empty(self.shapes[n], dtype=dtype, device="meta") for n in names}
         if self._tensors is not None:
             # A copy lets go of the mapped file; what was read into memory is not held twice.
             return {
@@ -105,6 +111,10 @@ class WeightsFile:
         except (safetensors.SafetensorError, OSError) as error:
             raise _damaged(self.path, error) from error
 
+    def without_numbers(self) -> WeightsFile:
+        """Return the same file whose `read` gives tensors on the meta device: shapes alone."""
+        return dataclasses.replace(self, _meta=True)
+
     def under(self, prefix: str) -> list[str]:
         """Return the names that begin with `prefix`, in the file's order."""
         return [name for name in self.shapes if name.startswith(prefix)]
@@ -115,7 +125,7 @@ class Contents:
     """What a file is.
 
     Attributes:
-        kind: "sd1", "sd2" (whole checkpoints), "controlnet", or "other".
+        kind: "sd1", "sd2", "sdxl" (whole checkpoints), "controlnet", or "other".
         what: a noun for people, say "an SDXL checkpoint".
     """
 
@@ -274,7 +284,7 @@ def recognise(file: WeightsFile) -> Contents:
 
     Channel counts do not matter, so a model with fewer of them is recognised, too. A whole
     checkpoint of Stable Diffusion 2.x differs from one of 1.x by the linear layers around its
-    attention, where 1.x has convolutions.
+    attention, where 1.x has convolutions, and one of SDXL by its two text encoders.
     """
     shapes = file.shapes
     if "lora_controlnet" in shapes:
@@ -349,8 +359,10 @@ def _transformer(shapes: Mapping[str, tuple[int, ...]]) -> str | None:
 
 
 def _controlnet(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> Contents:
+    if "task_embedding" in shapes or "control_type_proj.linear_1.weight" in shapes:
+        return Contents("other", "a ControlNet Union")
     if f"{prefix}label_emb.0.0.weight" in shapes or "add_embedding.linear_1.weight" in shapes:
-        return Contents("other", "a ControlNet for SDXL")
+        return Contents("controlnet", "a ControlNet for SDXL")
     return Contents("controlnet", "a ControlNet")
 
 
@@ -361,9 +373,6 @@ def _checkpoint(file: WeightsFile) -> Contents:
     channels = shapes[f"{UNET}input_blocks.0.0.weight"][1]
     if any(".time_stack." in name or ".motion_modules." in name for name in shapes):
         return Contents("other", "a model that draws videos")
-    if f"{UNET}label_emb.0.0.weight" in shapes:
-        unclip = 1024 in contexts
-        return Contents("other", "an unCLIP model" if unclip else "an SDXL checkpoint")
     if channels != 4:
         tasks = {5: "depth to image", 7: "upscaling", 8: "editing pictures", 9: "inpainting"}
         task = tasks.get(channels, "something else than text to image")
@@ -371,16 +380,38 @@ def _checkpoint(file: WeightsFile) -> Contents:
     projections = [shapes[name] for name in shapes if name.endswith(".proj_in.weight")]
     if not contexts or not projections:
         return Contents("other", "a UNet that reads no text")
-    needed = {
-        "VAE": ("first_stage_model.encoder.", "first_stage_model.decoder."),
-        "text encoder": ("cond_stage_model.",),
+    sdxl = f"{UNET}label_emb.0.0.weight" in shapes
+    if sdxl and (what := _other_sdxl(file)):
+        return Contents("other", what)
+    needed: dict[str, tuple[str, ...]] = {
+        "VAE": ("first_stage_model.encoder.", "first_stage_model.decoder.")
     }
+    if sdxl:
+        needed["text encoders"] = ("conditioner.embedders.0.", "conditioner.embedders.1.")
+    else:
+        needed["text encoder"] = ("cond_stage_model.",)
     lacking = [part for part, starts in needed.items() if not all(map(file.under, starts))]
     if lacking:
         return Contents("other", f"a checkpoint without its {' and '.join(lacking)}")
+    if sdxl:
+        return Contents("sdxl", "an SDXL checkpoint")
     if len(projections[0]) == 2:
         return Contents("sd2", "a Stable Diffusion 2.x checkpoint")
     return Contents("sd1", "a Stable Diffusion 1.x checkpoint")
+
+
+def _other_sdxl(file: WeightsFile) -> str | None:
+    """Name a model that is built like SDXL and cannot be trained as one."""
+    if file.under("cond_stage_model."):
+        return "an unCLIP model"
+    if file.under("conditioner.embedders.0.model."):
+        return "SDXL's refiner"
+    if "edm_mean" in file.shapes or "edm_vpred.sigma_max" in file.shapes:
+        return "a model of SDXL's shape with another noise schedule (EDM)"
+    # SSD-1B and Vega leave out layers of SDXL, unevenly.
+    if not file.under(f"{UNET}middle_block.1.transformer_blocks.0."):
+        return "a distilled SDXL with layers left out"
+    return None
 
 
 def _part(shapes: Mapping[str, tuple[int, ...]]) -> str:

@@ -47,7 +47,8 @@ from scoft_pack.scoft_training.errors import ConfigError
 from scoft_pack.scoft_training.lora_files import write_lora
 from scoft_pack.scoft_training.lora_layers import lora_from_adapter
 from scoft_pack.scoft_training.miniature.loading import WEIGHTS
-from scoft_pack.scoft_training.models import ClipCaptionEncoder, attach_lora, detach_lora
+from scoft_pack.scoft_training.caption_encoders import ClipCaptionEncoder
+from scoft_pack.scoft_training.models import attach_lora, detach_lora
 from scoft_pack.scoft_training.predictor import NoisePredictor
 from scoft_pack.scoft_training.sampling import denoise, strided_timesteps
 from torch import Tensor, nn

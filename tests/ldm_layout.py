@@ -15,6 +15,9 @@ import torch
 __all__ = [
     "SD1_UNET",
     "SD2_UNET",
+    "SDXL_TEXT_2",
+    "SDXL_UNET",
+    "SDXL_VAE",
     "SD_TEXT",
     "SD_VAE",
     "build",
@@ -42,6 +45,19 @@ SD2_UNET = {
     "use_linear_projection": True,
     **_ATTENDING,
 }
+SDXL_UNET = {
+    "block_out_channels": [320, 640, 1280],
+    "cross_attention_dim": 2048,
+    "attention_head_dim": [5, 10, 20],
+    "use_linear_projection": True,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    "transformer_layers_per_block": [1, 2, 10],
+    "addition_embed_type": "text_time",
+    "addition_time_embed_dim": 256,
+    "projection_class_embeddings_input_dim": 2816,
+    "sample_size": 128,
+}
 SD_VAE = {
     "block_out_channels": [128, 256, 512, 512],
     "down_block_types": ["DownEncoderBlock2D"] * 4,
@@ -64,22 +80,36 @@ SD_TEXT = {
         "hidden_act": "gelu",
     },
 }
+SDXL_TEXT_2 = {
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "projection_dim": 1280,
+    "hidden_act": "gelu",
+}
+SDXL_VAE = {**SD_VAE, "scaling_factor": 0.13025}
 
 
-def build(unet: dict, vae: dict, text: dict) -> dict[str, Any]:
-    """Return the three networks of these configs."""
+def build(unet: dict, vae: dict, text: dict, text_2: dict | None = None) -> dict[str, Any]:
+    """Return the networks of these configs; SDXL's has a second text encoder."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    return {
+    networks = {
         "unet": UNet2DConditionModel(**unet),
         "vae": AutoencoderKL(**vae),
         "text_encoder": CLIPTextModel(CLIPTextConfig(**text)),
     }
+    if text_2 is not None:
+        networks["text_encoder_2"] = CLIPTextModelWithProjection(CLIPTextConfig(**text_2))
+    return networks
 
 
 def small_networks(family: str) -> dict[str, Any]:
     """Return networks built as a family is, with few channels and random weights."""
+    if family == "sdxl":
+        return _random_networks(*_small_sdxl())
     channels = [32, 64, 96] if family == "sd1" else [64, 128, 192]
     width = channels[1]
     unet = {
@@ -99,9 +129,39 @@ def small_networks(family: str) -> dict[str, Any]:
         "num_hidden_layers": 3,
         "num_attention_heads": width // 64,
     }
+    return _random_networks(unet, vae, text)
+
+
+def _small_sdxl() -> tuple[dict, ...]:
+    unet = {
+        **SDXL_UNET,
+        "block_out_channels": [64, 128, 192],
+        "attention_head_dim": [1, 2, 3],
+        "transformer_layers_per_block": [1, 2, 3],
+        # Both text encoders' channels; the second's projection and six sizes.
+        "cross_attention_dim": 64 + 128,
+        "projection_class_embeddings_input_dim": 96 + 6 * 256,
+        "sample_size": 64,
+    }
+    vae = {**SDXL_VAE, "block_out_channels": [32, 32, 64, 64], "layers_per_block": 1}
+    texts = [
+        {
+            **shape,
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_hidden_layers": 3,
+            "num_attention_heads": width // 64,
+        }
+        for shape, width in ((SD_TEXT["sd1"], 64), (SDXL_TEXT_2, 128))
+    ]
+    texts[1]["projection_dim"] = 96
+    return unet, vae, *texts
+
+
+def _random_networks(*configs: dict) -> dict[str, Any]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(20240801)
-        networks = build(unet, vae, text)
+        networks = build(*configs)
         # Fresh norms are ones and zeros, which hides a swap of two of them.
         for network in networks.values():
             for name, value in network.named_parameters():
@@ -124,6 +184,8 @@ _UNET_ENDS = {
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 
 
@@ -172,8 +234,11 @@ def _vae_name(name: str, levels: int) -> str:
     return name
 
 
-def _open_clip(weights: dict, layers: int) -> dict:
-    """open_clip's text tower: joined projections, and one layer more than is read."""
+def _open_clip(weights: dict, layers: int, projection: torch.Tensor | None = None) -> dict:
+    """open_clip's text tower: joined projections.
+
+    Without a projection (2.x) with one layer more than is read.
+    """
     found = {
         "positional_embedding": weights["embeddings.position_embedding.weight"],
         "token_embedding.weight": weights["embeddings.token_embedding.weight"],
@@ -181,7 +246,7 @@ def _open_clip(weights: dict, layers: int) -> dict:
         "ln_final.bias": weights["final_layer_norm.bias"],
     }
     width = found["ln_final.weight"].shape[0]
-    found["text_projection"] = torch.zeros(width, width)
+    found["text_projection"] = torch.zeros(width, width) if projection is None else projection.T
     found["logit_scale"] = torch.zeros(())
     names = {
         "layer_norm1": "ln_1",
@@ -190,7 +255,7 @@ def _open_clip(weights: dict, layers: int) -> dict:
         "mlp.fc2": "mlp.c_proj",
         "self_attn.out_proj": "attn.out_proj",
     }
-    for layer in range(layers + 1):
+    for layer in range(layers + (projection is None)):
         block = f"transformer.resblocks.{layer}"
         source = f"encoder.layers.{min(layer, layers - 1)}"
         for kind in ("weight", "bias"):
@@ -215,23 +280,34 @@ def ldm_checkpoint(networks: dict[str, Any], family: str) -> dict[str, torch.Ten
         if ".attn_1." in theirs and value.ndim == 2:
             value = value[:, :, None, None]
         tensors[f"first_stage_model.{theirs}"] = value
-    text = {
-        name.removeprefix("text_model."): value
-        for name, value in networks["text_encoder"].state_dict().items()
-    }
-    if family == "sd1":
+    text = _bare(networks["text_encoder"])
+    if family != "sd2":
         prefix = "cond_stage_model.transformer.text_model."
+        if family == "sdxl":
+            prefix = "conditioner.embedders.0.transformer.text_model."
         tensors |= {prefix + name: value for name, value in text.items()}
         tensors[f"{prefix}embeddings.position_ids"] = torch.arange(77)[None]
     else:
         layers = networks["text_encoder"].config.num_hidden_layers
         joined = _open_clip(text, layers)
         tensors |= {f"cond_stage_model.model.{name}": value for name, value in joined.items()}
+    if family == "sdxl":
+        second = networks["text_encoder_2"]
+        layers = second.config.num_hidden_layers
+        joined = _open_clip(_bare(second), layers, second.text_projection.weight)
+        tensors |= {
+            f"conditioner.embedders.1.model.{name}": value for name, value in joined.items()
+        }
     # What the trainer kept beside the weights.
     tensors["alphas_cumprod"] = torch.zeros(1000)
     tensors["model_ema.decay"] = torch.tensor(0.9999)
     tensors["model_ema.diffusion_modelinput_blocks00weight"] = torch.zeros(3)
     return {name: value.contiguous().clone() for name, value in tensors.items()}
+
+
+def _bare(text_encoder: Any) -> dict[str, torch.Tensor]:
+    weights = text_encoder.state_dict()
+    return {name.removeprefix("text_model."): value for name, value in weights.items()}
 
 
 def controlnet_tensors(unet: Any) -> Any:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from scoft_training.backbone_interface import PerceptualBackbone
 from scoft_training.batches import Batch, PictureTarget
+from scoft_training.caption_encoders import EncodedCaptions
 from scoft_training.conditioning import Conditioning
 from scoft_training.config import MemoryConfig, TrainConfig
-from scoft_training.models import BaseModel, EncodedCaptions, NoiseSchedule, attach_lora
+from scoft_training.models import BaseModel, NoiseSchedule, attach_lora
 from scoft_training.objective import Objective
 
 CPU = torch.device("cpu")

@@ -95,7 +95,12 @@ def test_what_cannot_be_trained_is_refused_by_name(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     (copy / "text_encoder_2").mkdir()
-    with pytest.raises(ModelFileError, match="this is an SDXL model .*Stable Diffusion 1.x and 2"):
+    with pytest.raises(
+        ModelFileError, match="tokenizer_2: missing. .*text_encoder_2, tokenizer_2;"
+    ):
+        load(copy)
+    shutil.rmtree(copy / "text_encoder")
+    with pytest.raises(ModelFileError, match="this is SDXL's refiner"):
         load(copy)
     with pytest.raises(ModelFileError, match="nowhere: no such folder. Name a folder in diffusers"):
         load(tmp_path / "nowhere")

@@ -14,6 +14,9 @@ from ldm_layout import (
     SD2_UNET,
     SD_TEXT,
     SD_VAE,
+    SDXL_TEXT_2,
+    SDXL_UNET,
+    SDXL_VAE,
     build,
     controlnet_tensors,
     ldm_checkpoint,
@@ -26,13 +29,15 @@ from stack import write_demo
 
 from scoft_training import single_file_networks
 from scoft_training.cli import main
+from scoft_training.conditioning import Conditioning, size_ids
 from scoft_training.control_models import load_controlnet, require_fitting
 from scoft_training.errors import ModelFileError
 from scoft_training.models import load_base
-from scoft_training.single_file_networks import checkpoint_parts
+from scoft_training.single_file_networks import checkpoint_parts, checkpoint_parts_of, vae_dtype
+from scoft_training.single_file_text import clip_tokenizer
 from scoft_training.single_files import WeightsFile, open_weights, prediction_type, recognise
 
-FAMILIES = ("sd1", "sd2")
+FAMILIES = ("sd1", "sd2", "sdxl")
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +79,23 @@ def assert_same(network, original, dtype=torch.float32):
         assert found[name].dtype == dtype
 
 
-def draw(unet, context_channels):
-    noise = torch.randn(2, 4, 16, 8, generator=torch.Generator().manual_seed(1))
-    context = torch.randn(2, 77, context_channels, generator=torch.Generator().manual_seed(2))
+def normal(seed, *shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def captions_for(network):
+    context = normal(2, 2, 77, network.config.cross_attention_dim)
+    if not network.config.addition_embed_type:
+        return Conditioning(context)
+    width = network.config.projection_class_embeddings_input_dim - 6 * 256
+    sizes = size_ids((300, 400), (0, 43), (256, 256))
+    return Conditioning(context, normal(3, 2, width)).sized(sizes)
+
+
+def draw(unet):
+    arguments = captions_for(unet).arguments(torch.float32)
     with torch.no_grad():
-        return unet(noise, torch.tensor([7, 600]), context).sample
+        return unet(normal(1, 2, 4, 16, 8), torch.tensor([7, 600]), **arguments).sample
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -88,17 +105,24 @@ def test_a_file_in_the_original_layout_becomes_the_networks_it_was_written_from(
     originals = networks[family]
     base = load(files / f"{family}.safetensors")
     assert (base.name, base.family) == (family, family)
-    assert (base.scaling_factor, base.vae_scale_factor) == (0.18215, 8)
+    scale = 0.13025 if family == "sdxl" else 0.18215
+    assert (base.scaling_factor, base.vae_scale_factor) == (scale, 8)
+    assert base.reads_sizes == (family == "sdxl")
     assert base.schedule.prediction_type == "epsilon"
     assert base.schedule.alphas_cumprod[-1].item() == pytest.approx(0.00466, abs=1e-5)
-    text_encoder = base.captions._text_encoder
-    for network, name in ((base.unet, "unet"), (base.vae, "vae"), (text_encoder, "text_encoder")):
+    found = {"unet": base.unet, "vae": base.vae}
+    if family == "sdxl":
+        encoders = base.captions._text_encoders
+        found |= dict(zip(("text_encoder", "text_encoder_2"), encoders, strict=True))
+    else:
+        found["text_encoder"] = base.captions._text_encoder
+    assert found.keys() == originals.keys()
+    for name, network in found.items():
         assert_same(network, originals[name])
         assert not network.training
         assert not any(value.requires_grad for value in network.parameters())
         assert not any(value.is_meta for value in [*network.parameters(), *network.buffers()])
-    width = base.unet.config.cross_attention_dim
-    assert torch.equal(draw(base.unet, width), draw(originals["unet"], width))
+    assert torch.equal(draw(base.unet), draw(originals["unet"]))
     images = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         latents = base.vae.encode(images).latent_dist.mean
@@ -113,11 +137,21 @@ def test_captions_are_encoded_as_by_the_original_and_padded_as_its_family_pads(
     encoded = load(files / f"{family}.safetensors").captions.encode(["a house", "word " * 80])
     assert encoded.cut == (1,)
     # By CLIP's vocabulary: start, "a", "house", end; 1.x fills up with ends, 2.x with "!".
-    padding = 49407 if family == "sd1" else 0
-    ids = torch.tensor([[49406, 320, 1212, 49407] + [padding] * 73])
+    ends, zeros = (
+        torch.tensor([[49406, 320, 1212, 49407] + [padding] * 73]) for padding in (49407, 0)
+    )
+    first = networks[family]["text_encoder"]
+    found = encoded.conditioning[:1]
     with torch.no_grad():
-        expected = networks[family]["text_encoder"](ids)[0]
-    torch.testing.assert_close(encoded.conditioning.prompt_embeds[:1], expected)
+        if family != "sdxl":
+            expected, pooled = first(ends if family == "sd1" else zeros)[0], None
+        else:
+            second = networks[family]["text_encoder_2"](zeros, output_hidden_states=True)
+            hidden = first(ends, output_hidden_states=True).hidden_states[-2]
+            expected = torch.cat([hidden, second.hidden_states[-2]], dim=-1)
+            pooled = second.text_embeds
+    torch.testing.assert_close(found.prompt_embeds, expected)
+    torch.testing.assert_close(found.pooled_prompt_embeds, pooled)
 
 
 def test_a_2x_text_encoder_is_open_clips_up_to_its_last_layer_but_one(networks, tmp_path):
@@ -151,19 +185,23 @@ def test_a_2x_text_encoder_is_open_clips_up_to_its_last_layer_but_one(networks, 
         torch.testing.assert_close(found, original.ln_final(hidden))
 
 
-def test_the_same_model_as_folder_and_as_file_is_one_base(networks, files, tmp_path):
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+def test_the_same_model_as_folder_and_as_file_is_one_base(networks, files, tmp_path, family):
     from diffusers import DDIMScheduler
     from random_stack import save_clip_tokenizer
 
-    for name, network in networks["sd1"].items():
-        network.save_pretrained(tmp_path / "sd1" / name)
+    for name, network in networks[family].items():
+        network.save_pretrained(tmp_path / family / name)
     DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
-    ).save_pretrained(tmp_path / "sd1" / "scheduler")
-    save_clip_tokenizer(tmp_path / "sd1" / "tokenizer")
-    folder, file = load(tmp_path / "sd1"), load(files / "sd1.safetensors")
+    ).save_pretrained(tmp_path / family / "scheduler")
+    save_clip_tokenizer(tmp_path / family / "tokenizer")
+    if family == "sdxl":
+        clip_tokenizer(pad_token="!").save_pretrained(tmp_path / family / "tokenizer_2")
+    folder, file = load(tmp_path / family), load(files / f"{family}.safetensors")
     assert (folder.digest, folder.name) == (file.digest, file.name)
-    assert load(files / "sd1.safetensors", torch.float16).digest != file.digest
+    assert folder.family == family
+    assert load(files / f"{family}.safetensors", torch.float16).digest != file.digest
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
@@ -263,7 +301,7 @@ WRONG_BASES = {
     "this is a VAE alone": lambda sd1: alone("first_stage_model.", sd1),
     "this is a checkpoint without its VAE and text encoder": lambda sd1: alone("model.d", sd1),
     "this is a text encoder alone": lambda sd1: alone("cond_stage_model.", sd1),
-    "this is an SDXL checkpoint": lambda sd1: changed(
+    "this is an unCLIP model": lambda sd1: changed(
         sd1, **{f"{UNET}label_emb__0__0__weight": torch.zeros(8, 8)}
     ),
     r"this is a checkpoint for inpainting \(9 input channels\)": lambda sd1: changed(
@@ -428,15 +466,13 @@ def test_a_controlnet_of_one_file_is_read_exactly(networks, files, tmp_path, fam
     assert controlnet.name == "depth"
     assert_same(controlnet.network, original)
     require_fitting(controlnet, load(files / f"{family}.safetensors"))
-    width = original.config.cross_attention_dim
-    inputs = (torch.randn(1, 4, 8, 16), torch.tensor([9]), torch.randn(1, 5, width))
+    arguments = captions_for(original).arguments(torch.float32)
+    arguments |= {"controlnet_cond": torch.full((2, 3, 64, 128), 0.3), "return_dict": False}
+    inputs = (normal(1, 2, 4, 8, 16), torch.tensor([9, 9]))
     with torch.no_grad():
-        for found, expected in zip(
-            controlnet.network(*inputs, torch.rand(1, 3, 64, 128).fill_(0.3), return_dict=False)[0],
-            original(*inputs, torch.rand(1, 3, 64, 128).fill_(0.3), return_dict=False)[0],
-            strict=True,
-        ):
-            assert torch.equal(found, expected)
+        ours, theirs = (one(*inputs, **arguments)[0] for one in (controlnet.network, original))
+    for found, expected in zip(ours, theirs, strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_a_wrong_file_as_a_controlnet_is_named(networks, tmp_path):
@@ -452,11 +488,11 @@ def test_a_wrong_file_as_a_controlnet_is_named(networks, tmp_path):
         },
         "this is a T2I adapter;": {"adapter.body.0.resnets.0.block1.weight": torch.zeros(1)},
         "this is a ControlNet-LLLite;": {"lllite_unet_x.cond_emb.weight": torch.zeros(1)},
-        "this is a ControlNet for SDXL;": tensors | {"label_emb.0.0.weight": torch.zeros(1)},
+        "this is a ControlNet Union;": tensors | {"task_embedding": torch.zeros(1)},
         "this is a ControlNet for a diffusion transformer;": {
             "controlnet_x_embedder.weight": torch.zeros(1)
         },
-        "its ControlNet has weights beyond": tensors | {"task_embedding": torch.zeros(1)},
+        "its ControlNet has weights beyond": tensors | {"gate": torch.zeros(1)},
     }
     del tensors["middle_block_out.0.weight"]
     wrong["does not hold .* Stable Diffusion's ControlNet: .*mid_block.weight is mis"] = tensors
@@ -470,23 +506,62 @@ def test_a_wrong_file_as_a_controlnet_is_named(networks, tmp_path):
             load_controlnet(tmp_path / "c.safetensors", dtype=torch.float32)
 
 
-def test_an_sdxl_controlnet_in_diffusers_layout_is_named(tmp_path):
-    save_file(
-        {
-            "controlnet_cond_embedding.conv_in.weight": torch.zeros(1),
-            "add_embedding.linear_1.weight": torch.zeros(1),
-        },
-        tmp_path / "c.safetensors",
-    )
-    with pytest.raises(ModelFileError, match="this is a ControlNet for SDXL"):
-        load_controlnet(tmp_path / "c.safetensors", dtype=torch.float32)
+OTHER_SDXL = {
+    "SDXL's refiner": {"conditioner.embedders.0.model.ln_final.weight": torch.zeros(1)},
+    "a model of SDXL's shape with another noise schedule .EDM.": {"edm_mean": torch.zeros(4)},
+}
+
+
+@pytest.mark.parametrize("sentence", [*OTHER_SDXL, "a distilled SDXL", "for inpainting"])
+def test_what_is_built_like_sdxl_and_is_not_it_is_named(networks, tmp_path, sentence):
+    tensors = ldm_checkpoint(networks["sdxl"], "sdxl")
+    if sentence == "a distilled SDXL":
+        tensors = {name: one for name, one in tensors.items() if ".middle_block.1." not in name}
+    if sentence == "for inpainting":
+        tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(64, 9, 3, 3)
+    save_file(tensors | OTHER_SDXL.get(sentence, {}), tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match=f"m.safetensors: this is .*{sentence}.*; a base"):
+        load(tmp_path / "m.safetensors")
+
+
+def test_an_sdxl_file_without_its_second_text_encoder_says_so(networks, tmp_path):
+    tensors = ldm_checkpoint(networks["sdxl"], "sdxl")
+    lacking = {name: one for name, one in tensors.items() if ".embedders.1." not in name}
+    save_file(lacking, tmp_path / "m.safetensors")
+    with pytest.raises(ModelFileError, match="a checkpoint without its text encoders"):
+        load(tmp_path / "m.safetensors")
+
+
+def test_an_sdxl_controlnet_does_not_go_with_another_family(networks, files, tmp_path):
+    save_file(controlnet_tensors(networks["sdxl"]["unet"]).state_dict(), tmp_path / "c.safetensors")
+    controlnet = load_controlnet(tmp_path / "c.safetensors", dtype=torch.float32)
+    controlnet.network.register_to_config(cross_attention_dim=2048)
+    base = load(files / "sd1.safetensors")
+    base.unet.register_to_config(cross_attention_dim=768)
+    with pytest.raises(
+        ModelFileError, match="this ControlNet is for SDXL but the base sd1 is SD 1"
+    ):
+        require_fitting(controlnet, base)
+
+
+def test_an_sdxl_vae_stays_wide_where_the_rest_is_fp16(files):
+    half = load(files / "sdxl.safetensors", torch.float16)
+    assert (half.unet.dtype, half.vae.dtype) == (torch.float16, torch.float32)
+    brain = load(files / "sdxl.safetensors", torch.bfloat16)
+    assert brain.vae.dtype == torch.bfloat16
+    assert load(files / "sd1.safetensors", torch.float16).vae.dtype == torch.float16
+    assert vae_dtype("sdxl", torch.float16, force_upcast=False) == torch.float16
 
 
 def full_size(family):
     """A checkpoint of the true shapes, on meta: (tensors, the networks it was written from)."""
-    unet = SD1_UNET if family == "sd1" else SD2_UNET
+    configs = {
+        "sd1": (SD1_UNET, SD_VAE, SD_TEXT["sd1"]),
+        "sd2": (SD2_UNET, SD_VAE, SD_TEXT["sd2"]),
+        "sdxl": (SDXL_UNET, SDXL_VAE, SD_TEXT["sd1"], SDXL_TEXT_2),
+    }
     with torch.device("meta"):
-        networks = build(unet, SD_VAE, SD_TEXT[family])
+        networks = build(*configs[family])
         return ldm_checkpoint(networks, family), networks
 
 
@@ -534,16 +609,26 @@ def test_true_shapes_become_the_published_networks(monkeypatch, tmp_path, family
     counts = {
         "sd1": (859_520_964, 83_653_863, 123_060_480),
         "sd2": (865_910_724, 83_653_863, 340_387_840),
+        "sdxl": (2_567_463_684, 83_653_863, 123_060_480, 694_659_840),
     }
-    found = (parts.unet, parts.vae, parts.text_encoder)
+    found = (parts.unet, parts.vae, *parts.text_encoders)
     assert tuple(sum(v.numel() for v in one.parameters()) for one in found) == counts[family]
-    for network, name in zip(found, ("unet", "vae", "text_encoder"), strict=True):
+    for network, name in zip(found, originals, strict=True):
         expected = {k: v.shape for k, v in originals[name].state_dict().items()}
         assert {k: v.shape for k, v in network.state_dict().items()} == expected
-    heads = 8 if family == "sd1" else [5, 10, 20, 20]
-    assert parts.unet.config.attention_head_dim == heads
+    heads = {"sd1": 8, "sd2": [5, 10, 20, 20], "sdxl": [5, 10, 20]}
+    assert parts.unet.config.attention_head_dim == heads[family]
     assert parts.unet.config.layers_per_block == 2
-    assert parts.text_encoder.config.num_attention_heads == (12 if family == "sd1" else 16)
+    text_heads = [one.config.num_attention_heads for one in parts.text_encoders]
+    assert text_heads == {"sd1": [12], "sd2": [16], "sdxl": [12, 20]}[family]
+
+
+def test_a_file_can_be_taken_apart_without_its_numbers(files):
+    file = open_weights(files / "sdxl.safetensors").without_numbers()
+    parts = checkpoint_parts_of(file, torch.float16)
+    for network in (parts.unet, parts.vae, *parts.text_encoders):
+        assert all(value.is_meta for value in network.parameters())
+    assert parts.unet.dtype == torch.float16
 
 
 def test_a_file_is_recognised_without_being_read(tmp_path):
