@@ -22,6 +22,7 @@ from .events import StopRequested, stop_check
 from .flags import add_flags, config_from_flags
 from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
+from .model_commands import add_model
 from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
 __all__ = ["main"]
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_train,
         _add_generate,
         add_lora,
+        add_model,
         add_demo,
         add_ablation,
         add_miniature,

@@ -129,13 +129,14 @@ def vae_dtype(family: str, dtype: torch.dtype, *, force_upcast: bool = True) -> 
     return torch.float32 if overflows else dtype
 
 
-def controlnet_of_file(path: Path, dtype: torch.dtype) -> Any:
+def controlnet_of_file(path: Path, dtype: torch.dtype, *, numbers: bool = True) -> Any:
     """Read a ControlNet of Stable Diffusion 1.x, 2.x or SDXL on the CPU, as diffusers' class.
 
     Args:
         path: in the layout of the original releases, with the prefix `control_model.` or bare, or
             in diffusers' layout.
         dtype: of every weight.
+        numbers: off gives a network on meta, of which only the file's header was read.
 
     Raises:
         ModelFileError: the file is something else, quantised, damaged or incomplete.
@@ -149,6 +150,8 @@ def controlnet_of_file(path: Path, dtype: torch.dtype) -> Any:
             f"{path}: this is {contents.what}; a ControlNet of Stable Diffusion 1.x, 2.x or "
             "SDXL is needed. Name such a file."
         )
+    if not numbers:
+        file = file.without_numbers()
     # Original releases hold the base model beside the ControlNet.
     prefix = CONTROL if file.under(CONTROL) else ""
     tensors = {

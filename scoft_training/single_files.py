@@ -345,7 +345,9 @@ def prediction_type(file: WeightsFile) -> str:
     last = biases[max(biases)]
     import torch
 
-    spread = file.read([last], torch.float32)[last].std(unbiased=False)
+    # The numbers themselves, also where only the header counts otherwise.
+    held = dataclasses.replace(file, _meta=False)
+    spread = held.read([last], torch.float32)[last].std(unbiased=False)
     return "v_prediction" if spread > 0.09 else "epsilon"
 
 
