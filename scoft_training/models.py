@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -327,13 +328,20 @@ def _translated(folder: Path) -> Iterator[None]:
 def resolve_device(device: str) -> torch.device:
     """Return the device of a name: auto (a GPU if there is one), cpu, cuda, cuda:1, mps ...
 
+    Of several processes that `accelerate launch` or torchrun started on a machine, each gets the
+    GPU of its own number for auto and cuda.
+
     Raises:
         ConfigError: there is no such device here.
     """
+    own = os.environ.get("LOCAL_RANK", "")
     if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        device = "cuda"
+    # Left to torch, all processes would first open the first GPU, and hold some of its memory.
+    if device == "cuda" and own.isdigit():
+        device = f"cuda:{own}"
     try:
         chosen = torch.device(device)
         torch.empty(0, device=chosen)

@@ -182,6 +182,19 @@ def test_devices_and_precisions_are_resolved_or_refused():
         resolve_device("gpu")
 
 
+@pytest.mark.parametrize(
+    ("asked", "rank", "given"),
+    [("auto", "3", "cuda:3"), ("cuda", "1", "cuda:1"), ("cuda:0", "1", "cuda:0"), ("cuda", "", "")],
+)
+def test_each_process_of_a_machine_opens_its_own_gpu_alone(monkeypatch, asked, rank, given):
+    opened = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *_, device: opened.append(str(device)))
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert str(resolve_device(asked)) == (given or asked)
+    assert opened == [given or asked]
+
+
 def test_a_network_leaves_its_device_when_its_work_is_done():
     network = torch.nn.Linear(2, 3)
     moves = []
