@@ -20,7 +20,7 @@ from torch import Tensor
 from .errors import ResumeError
 from .files import remove_leftovers, write_aside
 
-__all__ = ["TrainingState", "load_latest", "save_checkpoint"]
+__all__ = ["TrainingState", "latest_step", "load_latest", "save_checkpoint"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +94,12 @@ def load_latest(folder: Path, run_id: str) -> TrainingState | None:
             "away to begin this run anew."
         )
     return None
+
+
+def latest_step(folder: Path) -> int | None:
+    """Return the step of the newest checkpoint without reading it, or None where there is none."""
+    names = [_NAME.fullmatch(path.name) for path in _checkpoints(folder)] if folder.is_dir() else []
+    return max((int(name[1]) for name in names if name), default=None)
 
 
 def _checkpoints(folder: Path) -> list[Path]:

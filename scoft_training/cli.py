@@ -18,7 +18,7 @@ from typing import TypeAlias
 from . import __version__
 from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
 from .errors import ConfigError, OutputError, ScoftError
-from .events import StopRequested, stop_check
+from .events import PlanEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
 from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
@@ -154,6 +154,11 @@ def _add_train(commands: _Commands) -> None:
         action="store_true",
         help="go on although memory choices, batch size or number of processes have changed",
     )
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be done and how much memory it takes; compute and write nothing",
+    )
     train.add_argument("--json-events", action="store_true", help="print one JSON event a line")
     add_flags(train.add_argument_group("training"), TrainConfig)
     add_flags(train.add_argument_group("memory"), MemoryConfig)
@@ -222,6 +227,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from .miniature.loading import register as register_miniature
+    from .run_plan import plan_run
     from .runs import RunRequest, run_training
 
     register_miniature()
@@ -240,6 +246,11 @@ def _train(arguments: argparse.Namespace) -> int:
         allow_download=arguments.allow_download,
         allow_inexact_resume=arguments.allow_inexact_resume,
     )
+    if arguments.dry_run:
+        events = plan_run(request)
+        if arguments.json_events:
+            events = (event for event in events if isinstance(event, PlanEvent))
+        return show_events(lambda _stop: events, arguments.json_events)
     return show_events(lambda stop: run_training(request, should_stop=stop), arguments.json_events)
 
 

@@ -351,11 +351,20 @@ class TrainConfig:
 class MemoryConfig:
     """Trades of memory against time; none changes what is computed.
 
-    Each `auto` is decided once, before the first step, from the free memory of the device; the
-    answer is printed, kept in the run's config.json and used again by a resume. The attention
-    backend is not among them: it is always torch's scaled_dot_product_attention.
+    What is decided, once and before the first step, is printed, kept in the run's config.json and
+    used again by a resume. The attention backend is not among the choices: it is always torch's
+    scaled_dot_product_attention.
     """
 
+    memory: str = _option(
+        "auto",
+        "How the options below that are auto, or 0, are decided: fast keeps everything; balanced "
+        "recomputes the UNet's activations and decodes one picture at a time; low saves wherever "
+        "it can; auto takes the first of these that fits into the free memory. The text encoder "
+        "never stays on the device while the LoRA is trained.",
+        choices=("auto", "fast", "balanced", "low"),
+        changes_weights=False,
+    )
     gradient_checkpointing: str = _option(
         "auto",
         "Recompute the UNet's activations in the backward pass instead of keeping them.",
@@ -371,7 +380,7 @@ class MemoryConfig:
     )
     decode_batch_size: int = _option(
         0,
-        "Pictures decoded at once in the perceptual branch; 0 decides from free memory.",
+        "Pictures decoded at once in the perceptual branch; 0 lets `memory` decide.",
         minimum=0,
         maximum=256,
         advanced=True,

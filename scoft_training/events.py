@@ -14,11 +14,13 @@ from typing import Any
 __all__ = [
     "CaptionEvent",
     "CheckpointEvent",
+    "EstimateEvent",
     "Event",
     "FinishedEvent",
     "HistogramEvent",
     "NegativeEvent",
     "PhaseEvent",
+    "PlanEvent",
     "PreviewEvent",
     "SettingsEvent",
     "StepEvent",
@@ -38,6 +40,39 @@ class PhaseEvent:
     phase: str
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class EstimateEvent:
+    """What a run will hold in memory, told before its first step.
+
+    `level` is the level of `memory` that was decided on. `parts` maps words to bytes; of the parts
+    of a step one is alive at a time. `peak_bytes` is all of it at its most, `needed_bytes` what of
+    that is still to be taken, `free_bytes` what is free for it, if that is known.
+    """
+
+    level: str
+    parts: Mapping[str, int]
+    peak_bytes: int
+    needed_bytes: int
+    free_bytes: int | None
+    fits: bool
+
+
+@dataclass(frozen=True)
+class PlanEvent:
+    """What a run would do, from a dry run. `folder` is where it would lie."""
+
+    run_id: str
+    folder: str
+    pictures: int
+    steps: int
+    start_step: int
+    pictures_per_step: int
+    device: str
+    precision: str
+    memory: Mapping[str, Any]
+    estimate: EstimateEvent | None
 
 
 @dataclass(frozen=True)
@@ -168,6 +203,8 @@ class FinishedEvent:
 
 Event = (
     PhaseEvent
+    | EstimateEvent
+    | PlanEvent
     | SettingsEvent
     | StepEvent
     | ValidationEvent

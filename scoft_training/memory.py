@@ -6,6 +6,7 @@ A recomputed forward must equal the first, so nothing here changes while a run g
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -14,87 +15,113 @@ from .config import MemoryConfig
 from .errors import NotEnoughMemoryError
 
 __all__ = [
+    "LEVELS",
     "apply_memory",
     "begin_peak",
     "decide_memory",
+    "enough",
     "free_memory",
     "keep_begun",
     "out_of_memory",
     "peak_memory",
+    "single_choices",
 ]
 
-_GIB = 2**30
-# Stable Diffusion 1.x saves 3.8 GiB (UNet with a LoRA of rank 64) and 2.8 GiB (decoder) for the
-# backward pass of one 512 x 512 picture in bf16, counted by saved-tensor hooks on meta tensors; the
-# rest is room for what a step holds for a moment. Erring upwards costs time, downwards the run.
-_UNET_ACTIVATIONS = 6 * _GIB
-_DECODER_ACTIVATIONS = 6 * _GIB
+LEVELS = ("fast", "balanced", "low")
+"""Values of `memory`, from the one that takes most memory to the one that takes least."""
+
+_ROOM = 0.9
+"""Part of the free memory that is counted on; the rest is for what no estimate sees."""
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Return the free bytes of a GPU, or None where memory is not the bottleneck (CPU)."""
-    if device.type != "cuda":
-        return None
-    return torch.cuda.mem_get_info(device)[0]
+    """Return the free bytes where a run would live, or None where nobody knows."""
+    if device.type == "cuda":
+        # What torch holds for later is free for a run as well.
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held
+    if device.type in ("cpu", "mps"):
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+    return None
+
+
+def enough(needed: int, free: int | None) -> bool:
+    """Whether so many bytes fit into the free ones, with room for what an estimate misses."""
+    return free is None or needed <= _ROOM * free
 
 
 def decide_memory(
-    config: MemoryConfig, *, free_bytes: int | None, resolution: int, batch_size: int
+    asked: MemoryConfig, *, batch_size: int, fits: Callable[[MemoryConfig], bool]
 ) -> MemoryConfig:
     """Replace every `auto` by a decision.
 
     Args:
-        config: what was asked for.
-        free_bytes: free memory of the device, or None to choose the fastest everywhere.
-        resolution: side of the training pictures, in pixels.
+        asked: what was asked for; a single option that is not auto overrules the level.
         batch_size: pictures per micro-batch.
+        fits: whether a run under decided choices has memory enough; asked from `fast` on until one
+            does, and not where there is no choice.
 
     Returns:
-        A config without `auto` and with a decode_batch_size above 0.
+        A config without `auto` and with a decode_batch_size above 0. Its `memory` is the level: the
+        first that fits, or `low` where none does.
     """
-    pictures = (resolution / 512) ** 2 * batch_size
-
-    def short_of(need: float) -> bool:
-        return free_bytes is not None and free_bytes < need
-
-    def switch(asked: str, automatic: bool) -> str:
-        return ("on" if automatic else "off") if asked == "auto" else asked
-
-    return MemoryConfig(
-        gradient_checkpointing=switch(
-            config.gradient_checkpointing, short_of(_UNET_ACTIVATIONS * pictures)
-        ),
-        decoder_checkpointing=switch(
-            config.decoder_checkpointing, short_of(_DECODER_ACTIVATIONS * pictures / batch_size)
-        ),
-        decode_batch_size=config.decode_batch_size
-        or (1 if short_of(_DECODER_ACTIVATIONS * pictures) else batch_size),
-        batched_guidance=switch(
-            config.batched_guidance, not short_of(_UNET_ACTIVATIONS * pictures / 2)
-        ),
-    )
+    levels = LEVELS if asked.memory == "auto" else (asked.memory,)
+    for level in levels[:-1]:
+        chosen = _overruled(_choices(level, batch_size), asked)
+        if fits(chosen):
+            return chosen
+    return _overruled(_choices(levels[-1], batch_size), asked)
 
 
-def keep_begun(asked: MemoryConfig, chosen: MemoryConfig, begun: MemoryConfig) -> MemoryConfig:
+def _choices(level: str, batch_size: int) -> MemoryConfig:
+    return {
+        "fast": MemoryConfig("fast", "off", "off", batch_size, "on"),
+        "balanced": MemoryConfig("balanced", "on", "off", 1, "on"),
+        "low": MemoryConfig("low", "on", "on", 1, "off"),
+    }[level]
+
+
+def _overruled(chosen: MemoryConfig, asked: MemoryConfig) -> MemoryConfig:
+    explicit = {
+        name: value for name, value in single_choices(asked).items() if value not in ("auto", 0)
+    }
+    return dataclasses.replace(chosen, **explicit)
+
+
+def single_choices(memory: MemoryConfig) -> dict[str, Any]:
+    """Return the options without the level, which only stands for them."""
+    values = dataclasses.asdict(memory)
+    del values["memory"]
+    return values
+
+
+def keep_begun(
+    asked: MemoryConfig,
+    chosen: MemoryConfig,
+    begun: Mapping[str, Any],
+    *,
+    batch_size: int,
+    fits: Callable[[MemoryConfig], bool],
+) -> MemoryConfig:
     """Return the choices of a resumed run: those it began with where they still fit.
 
     Args:
         asked: what the user asks for now; an explicit choice stands.
         chosen: `asked` as `decide_memory` decides it now.
-        begun: what the run began with; it stays unless the memory that is free now asks for less.
+        begun: the `single_choices` that the run began with.
+        batch_size: pictures per micro-batch.
+        fits: as for `decide_memory`.
     """
-    leaner = {
-        "gradient_checkpointing": chosen.gradient_checkpointing > begun.gradient_checkpointing,
-        "decoder_checkpointing": chosen.decoder_checkpointing > begun.decoder_checkpointing,
-        "decode_batch_size": chosen.decode_batch_size < begun.decode_batch_size,
-        "batched_guidance": chosen.batched_guidance < begun.batched_guidance,
-    }
-    kept = {
-        name: getattr(begun, name)
-        for name, needs_less in leaner.items()
-        if getattr(asked, name) in ("auto", 0) and not needs_less
-    }
-    return dataclasses.replace(chosen, **kept)
+    if asked.memory != "auto":
+        return chosen
+    kept = _overruled(MemoryConfig(chosen.memory, **begun), asked)
+    for level in LEVELS:
+        if single_choices(_choices(level, batch_size)) == single_choices(kept):
+            kept = dataclasses.replace(kept, memory=level)
+            break
+    return kept if fits(kept) else chosen
 
 
 def apply_memory(memory: MemoryConfig, unet: Any, vae: Any) -> None:
@@ -131,19 +158,19 @@ def out_of_memory(
     device: torch.device, memory: MemoryConfig, batch_size: int
 ) -> NotEnoughMemoryError:
     """Return the error that says what to lower, in order of effect."""
+    lowest = single_choices(_choices("low", batch_size))
+    left = [
+        f"`{name}` {value}"
+        for name, value in lowest.items()
+        if value != getattr(memory, name) and (name != "decode_batch_size" or batch_size > 1)
+    ]
     advice = []
-    if memory.gradient_checkpointing != "on":
-        advice.append("set `gradient_checkpointing` on")
+    if left:
+        advice.append(f"set `memory` low, which means {', '.join(left)} unless you set it yourself")
     if batch_size > 1:
         advice.append(
             "lower `batch_size` and raise `gradient_accumulation_steps` by the same factor"
         )
-    if memory.decode_batch_size != 1 and batch_size > 1:
-        advice.append("set `decode_batch_size` 1")
-    if memory.decoder_checkpointing != "on":
-        advice.append("set `decoder_checkpointing` on")
-    if memory.batched_guidance != "off":
-        advice.append("set `batched_guidance` off")
     advice.append("lower `resolution`")
     return NotEnoughMemoryError(
         f"The memory of {device} does not suffice for this run. In order of effect: "

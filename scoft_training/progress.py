@@ -9,11 +9,13 @@ from typing import Protocol
 from .events import (
     CaptionEvent,
     CheckpointEvent,
+    EstimateEvent,
     Event,
     FinishedEvent,
     HistogramEvent,
     NegativeEvent,
     PhaseEvent,
+    PlanEvent,
     PreviewEvent,
     SettingsEvent,
     StepEvent,
@@ -124,6 +126,10 @@ def _sentence(event: Event) -> str:
             f"run {event.run_id} on {event.device} in {event.precision}{begun}; "
             f"{event.trained_parameters:,} LoRA weights; {memory}"
         )
+    if isinstance(event, EstimateEvent):
+        return _estimate(event)
+    if isinstance(event, PlanEvent):
+        return _plan(event)
     if isinstance(event, ValidationEvent):
         return f"step {event.step}: L_LDM {event.loss:.4f} on {event.pictures} held-out pictures"
     if isinstance(event, HistogramEvent):
@@ -157,3 +163,38 @@ def _sentence(event: Event) -> str:
         is_lora = event.name.endswith(".safetensors")
         return f"{'LoRA written' if is_lora else 'Written'}: {event.name}"
     return str(event)
+
+
+def _estimate(event: EstimateEvent) -> str:
+    """One sentence: what will be held, and whether there is room for it."""
+    free = "an unknown amount" if event.free_bytes is None else _gib(event.free_bytes)
+    doubt = "" if event.fits else "; it will hardly fit: lower `batch_size` or `resolution`"
+    return (
+        f"memory {event.level}: about {_gib(event.peak_bytes)} at the peak, of which "
+        f"{_gib(event.needed_bytes)} are still to be taken; {free} is free{doubt}"
+    )
+
+
+def _plan(event: PlanEvent) -> str:
+    """What a run would do, and the estimate as a table."""
+    begun = ""
+    if event.start_step == event.steps:
+        begun = " (all done)"
+    elif event.start_step:
+        begun = f" ({event.start_step} done)"
+    choices = ", ".join(f"{name} {value}" for name, value in event.memory.items())
+    lines = [
+        f"This run would be {event.run_id}, in {event.folder}.",
+        f"{event.pictures} pictures; {event.steps} steps{begun}, each with "
+        f"{event.pictures_per_step} of them",
+        f"on {event.device} in {event.precision}; {choices}",
+    ]
+    if event.estimate is not None:
+        width = max(map(len, event.estimate.parts))
+        lines += [f"  {name:{width}} {_gib(size)}" for name, size in event.estimate.parts.items()]
+        lines.append(_estimate(event.estimate))
+    return "\n".join([*lines, "Nothing was computed or written."])
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -15,7 +15,7 @@ from typing import Any
 
 from PIL import Image
 
-from .checkpoints import TrainingState, load_latest, save_checkpoint
+from .checkpoints import TrainingState, latest_step, load_latest, save_checkpoint
 from .errors import OutputError, ResumeError
 from .events import CheckpointEvent, Event, PreviewEvent, to_json
 from .files import copy_file, file_sha256, write_aside, write_json
@@ -76,21 +76,27 @@ class RunFolder:
     """The folder of one run id.
 
     Args:
-        path: made if missing.
+        path: made if missing, where this process writes.
         run_id: the run's.
         output: where a copy of the LoRA is to go, or None.
         writes: whether this process is the one that writes.
+
+    Attributes:
+        path: of the folder.
+        lora_path: of the finished LoRA.
 
     Raises:
         OutputError: the folder cannot be made.
     """
 
     def __init__(self, path: Path, run_id: str, output: Path | None, *, writes: bool) -> None:
-        self._path = path
+        self.path = path
         self._run_id = run_id
         self._output = output
         self._writes = writes
         self.lora_path = path / "lora.safetensors"
+        if not writes:
+            return
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -105,7 +111,7 @@ class RunFolder:
 
     def lora_so_far(self, step: int) -> Path:
         """Where the LoRA of a run lies that was stopped after `step` steps."""
-        return self._path / f"lora-step-{step:08d}.safetensors"
+        return self.path / f"lora-step-{step:08d}.safetensors"
 
     def log(self, events: Iterable[Event]) -> None:
         """Append events to events.jsonl, each as one line.
@@ -116,11 +122,11 @@ class RunFolder:
         if not self._writes:
             return
         try:
-            with (self._path / "events.jsonl").open("a", encoding="utf-8") as file:
+            with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(to_json(event)) + "\n" for event in events)
         except OSError as error:
             raise OutputError(
-                f"{self._path}: the log cannot be written ({error}). Make room on the disk, then "
+                f"{self.path}: the log cannot be written ({error}). Make room on the disk, then "
                 "start the same run again; it goes on from the last checkpoint."
             ) from error
 
@@ -154,13 +160,13 @@ class RunFolder:
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Write config.json: what the run does and how it was begun."""
         if self._writes:
-            write_json(self._path / "config.json", values)
+            write_json(self.path / "config.json", values)
 
     def save_preview(self, step: int, index: int, prompt: str, image: Image.Image) -> PreviewEvent:
         """Write previews/step-<step>-<index>.png."""
         name = f"previews/step-{step:08d}-{index:02d}.png"
         # A file ending that Pillow does not know needs the format by name.
-        write_aside(self._path / name, lambda aside: image.save(aside, format="PNG"))
+        write_aside(self.path / name, lambda aside: image.save(aside, format="PNG"))
         return PreviewEvent(step, prompt, name)
 
     def begun(self) -> dict[str, Any]:
@@ -169,7 +175,7 @@ class RunFolder:
         Raises:
             ResumeError: the file is gone or damaged although there are checkpoints.
         """
-        path = self._path / "config.json"
+        path = self.path / "config.json"
         try:
             begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -203,12 +209,16 @@ class RunFolder:
             )
         logger.warning("Run %s goes on inexactly: %s", self._run_id, changes)
 
+    def saved_step(self) -> int | None:
+        """Return the step of the newest checkpoint, unread, or None where there is none."""
+        return latest_step(self.path / "checkpoints")
+
     def load(self) -> TrainingState | None:
         """Return the newest checkpoint, or None at the beginning of a run."""
-        return load_latest(self._path / "checkpoints", self._run_id)
+        return load_latest(self.path / "checkpoints", self._run_id)
 
     def save(self, state: TrainingState, *, keep: int) -> CheckpointEvent:
         """Write a checkpoint and keep the newest `keep`."""
         if self._writes:
-            save_checkpoint(self._path / "checkpoints", self._run_id, state, keep=keep)
+            save_checkpoint(self.path / "checkpoints", self._run_id, state, keep=keep)
         return CheckpointEvent(state.step)

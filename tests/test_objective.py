@@ -172,7 +172,7 @@ def test_checkpointing_changes_nothing_that_is_computed():
     config = with_batch_size(CONFIG, batch)
     fast, _ = gradients_of(config, batch)
     base = lora_base()
-    memory = MemoryConfig("on", "on", 8, "on")
+    memory = MemoryConfig("low", "on", "on", 8, "on")
     apply_memory(memory, base.unet, base.vae)
     calls = count_calls(base.unet.mid_block)
     make_objective(base, config, memory=memory).accumulate(batch, check_stop=never_stop)

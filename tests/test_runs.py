@@ -24,6 +24,7 @@ from scoft_training.errors import (
 )
 from scoft_training.events import (
     CheckpointEvent,
+    EstimateEvent,
     FinishedEvent,
     PhaseEvent,
     SettingsEvent,
@@ -237,12 +238,65 @@ def test_a_resume_with_other_choices_needs_consent(request_for):
 def test_a_resume_uses_the_memory_choices_of_its_beginning(tmp_path, request_for, monkeypatch):
     list(run_training(request_for(work=tmp_path / "whole")))
     list(run_training(request_for(), should_stop=stop_after(48)))
-    monkeypatch.setattr("scoft_training.runs.free_memory", lambda device: 1)
+    monkeypatch.setattr("scoft_training.run_plan.free_memory", lambda device: 1)
     with pytest.raises(ResumeError, match="free memory where less of it is free than then"):
         list(run_training(request_for()))
-    fast = MemoryConfig("off", "off", 2, "on")
+    fast = MemoryConfig("fast", "off", "off", 2, "on")
     list(run_training(request_for(memory=fast)))
     assert digest(the_lora(tmp_path)) == digest(the_lora(tmp_path, "whole"))
+
+
+def test_the_level_of_memory_decides_no_run_id_and_is_recorded_as_its_choices(
+    tmp_path, request_for
+):
+    names = set()
+    for level in ("fast", "low"):
+        memory = MemoryConfig(level)
+        work = tmp_path / level
+        events = list(run_training(request_for(memory=memory, work=work, **PLAIN, steps=1)))
+        settings = next(event for event in events if isinstance(event, SettingsEvent))
+        assert settings.memory["memory"] == level
+        names.add(settings.run_id)
+        config = json.loads((work / "runs" / settings.run_id / "config.json").read_text())
+        on = {"fast": "off", "low": "on"}[level]
+        assert config["memory"] == {
+            "gradient_checkpointing": on,
+            "decoder_checkpointing": on,
+            "decode_batch_size": {"fast": 2, "low": 1}[level],
+            "batched_guidance": {"fast": "on", "low": "off"}[level],
+        }
+    assert len(names) == 1
+
+
+def test_what_a_run_will_hold_is_told_before_its_first_step(request_for, monkeypatch):
+    events = list(run_training(request_for(steps=1)))
+    (place,) = [i for i, event in enumerate(events) if isinstance(event, EstimateEvent)]
+    assert place < min(i for i, event in enumerate(events) if isinstance(event, StepEvent))
+    estimate = events[place]
+    assert (estimate.level, estimate.fits) == ("fast", True)
+    assert 0 < estimate.needed_bytes < estimate.peak_bytes < estimate.free_bytes
+    monkeypatch.setattr("scoft_training.run_plan.free_memory", lambda device: estimate.needed_bytes)
+    events = list(run_training(request_for(steps=1, seed=1)))
+    (lower,) = [event for event in events if isinstance(event, EstimateEvent)]
+    assert (lower.level, lower.fits) == ("balanced", True), "a tenth has to stay free"
+    assert lower.needed_bytes < 0.9 * estimate.needed_bytes
+
+
+def test_a_network_that_needs_values_trains_without_an_estimate(request_for, caplog):
+    base = small_base(torch.float32)
+    forward = base.unet.forward
+
+    def with_values(latents, *arguments, **names):
+        assert float(latents.sum()) != 0.5
+        return forward(latents, *arguments, **names)
+
+    base.unet.forward = with_values
+    events = list(run_training(request_for(base=base, steps=1)))
+    assert "cannot be estimated" in caplog.text
+    assert not [event for event in events if isinstance(event, EstimateEvent)]
+    settings = next(event for event in events if isinstance(event, SettingsEvent))
+    assert settings.memory["memory"] == "balanced"
+    assert isinstance(events[-1], FinishedEvent)
 
 
 def test_a_run_from_an_existing_lora_begins_there(tmp_path, request_for):
@@ -350,6 +404,8 @@ def spoiled_base(spoil):
 
     def hook(module, arguments, output):
         nonlocal calls
+        if output.is_meta:  # the estimate before the run
+            return output
         calls += 1
         return spoil(output, calls)
 
@@ -397,14 +453,7 @@ def test_out_of_memory_says_what_to_lower_in_order(request_for):
     base.unet.forward = exhausted
     with pytest.raises(NotEnoughMemoryError) as caught:
         list(run_training(request_for(base=base)))
-    advice = [
-        "`gradient_checkpointing` on",
-        "`batch_size`",
-        "`decode_batch_size` 1",
-        "`decoder_checkpointing` on",
-        "`batched_guidance` off",
-        "`resolution`",
-    ]
+    advice = ["`memory` low", "`batch_size`", "`resolution`"]
     places = [str(caught.value).index(words) for words in advice]
     assert places == sorted(places)
 

@@ -92,7 +92,7 @@ def run_request(arm: str, seed: int, scale: ArmScale, *, dataset: Path, work: Pa
         base=NAME,
         config=train_config(arm, seed, scale),
         # One fixed choice, so that an interrupted run goes on bit for bit whatever memory is free.
-        memory=MemoryConfig("off", "off", decode_batch_size=8, batched_guidance="on"),
+        memory=MemoryConfig("fast", "off", "off", decode_batch_size=8, batched_guidance="on"),
         device="cpu",
         work=work,
         allow_download=False,

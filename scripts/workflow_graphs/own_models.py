@@ -112,8 +112,8 @@ the negatives teaches the wrong thing.
 3000 steps of rank 64 at 512 x 512. Previews come every 250 steps; the time that is left stands
 under the curves after the first steps.
 
-- **Not enough memory?** `gradient_checkpointing` on, then `batched_guidance` off, then a smaller
-  `resolution` here and in Draw Negatives.
+- **Not enough memory?** `memory` low, then a smaller `resolution` here and in Draw Negatives. What
+  a run will take stands on the node before its first step.
 - **Too close to single pictures?** Fewer steps, or more `memorization_weight`.
 - **Nothing changes?** More steps, or a higher `learning_rate`.
 """,
