@@ -46,8 +46,10 @@ def read_history(folder: Path) -> dict[str, Any]:
     history: dict[str, Any] = {name: [step[name] for step in steps] for name in columns}
     history["losses"] = {term: [step["losses"].get(term) for step in steps] for term in terms}
     settings = list(by_kind.get("settings", {}).values())
+    estimates = list(by_kind.get("estimate", {}).values())
     return {
         "history": history,
+        "estimate": estimates[-1] if estimates else None,
         "settings": settings[-1] if settings else None,
         "validations": list(by_kind.get("validation", {}).values()),
         "previews": list(by_kind.get("preview", {}).values()),

@@ -4,6 +4,7 @@ import json
 
 from scoft_training.events import (
     CheckpointEvent,
+    EstimateEvent,
     PreviewEvent,
     SettingsEvent,
     StepEvent,
@@ -21,13 +22,25 @@ def settings(start_step):
     return SettingsEvent("r" * 16, "cpu", "float32", {"decoder": "off"}, start_step, 9, 80)
 
 
+def estimate(peak):
+    return EstimateEvent("fast", {"LoRA": 8}, peak, 80, 500, True)
+
+
 def test_a_report_is_columns_in_which_the_later_of_two_equal_steps_counts(tmp_path):
     folder = RunFolder(tmp_path, "r" * 16, None, writes=True)
-    folder.log([settings(0), step(1, ldm=1.0, perceptual=7.0), step(2, ldm=2.0)])
+    folder.log([estimate(90), settings(0), step(1, ldm=1.0, perceptual=7.0), step(2, ldm=2.0)])
     folder.log([PreviewEvent(2, "a house", "previews/step-2.png"), WarningEvent("look")])
     folder.log([step(3, ldm=3.0), CheckpointEvent(2)])
     # Killed after its third step and gone on with from the checkpoint of the second.
-    folder.log([settings(2), step(3, ldm=30.0), WarningEvent("look"), ValidationEvent(3, 0.5, 4)])
+    folder.log(
+        [
+            estimate(100),
+            settings(2),
+            step(3, ldm=30.0),
+            WarningEvent("look"),
+            ValidationEvent(3, 0.5, 4),
+        ]
+    )
     folder.log([PreviewEvent(2, "a house", "previews/step-2.png"), step(4, ldm=4.0)])
     seen = read_history(tmp_path)
     assert json.loads(json.dumps(seen)) == seen
@@ -39,6 +52,7 @@ def test_a_report_is_columns_in_which_the_later_of_two_equal_steps_counts(tmp_pa
     }
     assert history["memory_bytes"] == [1001, 1002, 1003, 1004]
     assert seen["settings"]["start_step"] == 2
+    assert seen["estimate"]["peak_bytes"] == 100
     assert [preview["name"] for preview in seen["previews"]] == ["previews/step-2.png"]
     assert seen["warnings"] == ["look"]
     assert seen["validations"][0]["loss"] == 0.5
@@ -56,3 +70,4 @@ def test_a_run_without_events_is_empty(tmp_path):
     seen = read_history(tmp_path)
     assert seen["history"]["step"] == []
     assert seen["settings"] is None
+    assert seen["estimate"] is None

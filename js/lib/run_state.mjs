@@ -5,7 +5,7 @@
  * step once: where a number comes twice, the later message counts.
  */
 
-import { count, formatDuration, isNumber } from "./format.mjs";
+import { count, formatBytes, formatDuration, isNumber } from "./format.mjs";
 
 /** How each loss term is called, in the order of the legend. */
 export const TERMS = {
@@ -25,6 +25,7 @@ export function emptyState() {
     status: "idle",
     message: "",
     phase: null,
+    estimate: null,
     settings: null,
     steps: 0,
     rows: [],
@@ -69,6 +70,9 @@ const CHANGES = {
       phase: { phase, done, total },
     };
   },
+  estimate: (_state, { level, parts, peak_bytes, needed_bytes, free_bytes, fits }) => ({
+    estimate: { level, parts, peak_bytes, needed_bytes, free_bytes, fits },
+  }),
   settings(state, event) {
     const { event: _kind, node: _node, run: _run, ...settings } = event;
     return {
@@ -151,6 +155,7 @@ export function mergeHistory(state, snapshot, eventsBefore = state.events) {
       ? state.message
       : snapshot.message || (told === state.status ? state.message : ""),
     phase: news ? state.phase : phase,
+    estimate: state.estimate ?? snapshot.estimate ?? null,
     settings: state.settings ?? snapshot.settings ?? null,
     steps: state.steps || snapshot.steps || 0,
     rows: union(historyRows(snapshot.history), state.rows, "step"),
@@ -304,6 +309,22 @@ export function previewsByStep(state) {
       step,
       pictures: pictures.sort((a, b) => compare(a.name, b.name)),
     }));
+}
+
+/**
+ * Return what an estimate of memory says: {peak, parts}, the second a line for each part, or null
+ * where there is none.
+ */
+export function estimateWords({ estimate }) {
+  if (!estimate) return null;
+  const { level, parts, peak_bytes, needed_bytes, free_bytes, fits } = estimate;
+  const lines = Object.entries(parts).map(([name, size]) => `${name}: ${formatBytes(size)}`);
+  const free = `Of this ${formatBytes(needed_bytes)} were to be taken, ${formatBytes(free_bytes)} free.`;
+  const doubt = fits ? [] : ["It will hardly fit: lower batch_size or resolution."];
+  return {
+    peak: `${fits ? "" : "⚠ "}${formatBytes(peak_bytes)}`,
+    parts: [`memory ${level}, at the peak`, ...lines, free, ...doubt].join("\n"),
+  };
 }
 
 /** Return how far the run is: {title, detail, done, total}, for the line at its top. */

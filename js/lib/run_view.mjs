@@ -11,6 +11,7 @@ import { Previews } from "./previews.mjs";
 import {
   curves,
   emptyState,
+  estimateWords,
   isActive,
   previewsByStep,
   progress,
@@ -177,18 +178,23 @@ export class RunView {
 
   renderFacts() {
     const row = this.state.rows.at(-1);
-    this.facts.hidden = !row;
-    if (!row) return;
-    const facts = [
-      ["Per step", formatDuration(secondsPerStep(this.state))],
-      ["Memory", formatBytes(row.memory_bytes)],
-      ["Gradient", formatNumber(row.grad_norm)],
-      ["Rate", formatNumber(row.learning_rate)],
-    ];
+    const estimate = estimateWords(this.state);
+    this.facts.hidden = !row && !estimate;
+    if (this.facts.hidden) return;
+    const facts = [];
+    if (row) {
+      facts.push(["Per step", formatDuration(secondsPerStep(this.state))]);
+      facts.push(["Memory", formatBytes(row.memory_bytes)]);
+    }
+    if (estimate) facts.push(["Estimate", estimate.peak, estimate.parts]);
+    if (row) {
+      facts.push(["Gradient", formatNumber(row.grad_norm)]);
+      facts.push(["Rate", formatNumber(row.learning_rate)]);
+    }
     replaceChildren(
       this.facts,
-      ...facts.map(([name, value]) =>
-        element("div", {}, element("dt", { text: name }), element("dd", { text: value })),
+      ...facts.map(([name, text, title = null]) =>
+        element("div", { title }, element("dt", { text: name }), element("dd", { text })),
       ),
     );
     const { device, precision } = this.state.settings ?? {};

@@ -31,6 +31,21 @@ def step(number, *, run=RUN, steps=3000, seconds=1.0, losses=None, **others):
     }
 
 
+def estimate(**others):
+    """What a run tells of its memory before its first step, before its id is known too."""
+    return {
+        "event": "estimate",
+        "node": "3",
+        "level": "balanced",
+        "parts": {"weights of the UNet": 3 * 2**29, "L_P and L_C": 2**31},
+        "peak_bytes": 4 * 2**30,
+        "needed_bytes": 5 * 2**29,
+        "free_bytes": 6 * 2**30,
+        "fits": True,
+        **others,
+    }
+
+
 def history(steps, **losses):
     """Return the answer of GET /scoft/runs/{run} for steps 1 to `steps`."""
     number = list(range(1, steps + 1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from made import history, previews, step, tell
+from made import estimate, history, previews, step, tell
 from stand_in import RUN
 
 
@@ -15,6 +15,45 @@ def test_the_view_says_how_far_the_run_is(run_page):
     assert facts == ["1 s", "1.00 GiB", "0.2", "1e-4"]
     label = run_page.locator(".scoft-chart-svg").get_attribute("aria-label")
     assert label == "Up to step 4, logarithmic scale; newest values: L_LDM 0.5"
+
+
+def test_what_the_run_will_hold_stands_there_before_its_first_step(page, server):
+    server.runs[RUN] = history(1)
+    page.evaluate("helpers.addTrainer()")
+    facts = page.locator(".scoft-facts")
+    tell(page, {"event": "phase", "node": "3", "phase": "load models", "done": 1, "total": 1})
+    assert not facts.is_visible()
+    tell(page, estimate())
+    assert facts.locator("dt").all_inner_texts() == ["Estimate"]
+    assert facts.locator("dd").all_inner_texts() == ["4.00 GiB"]
+    assert facts.locator("div").get_attribute("title").split("\n") == [
+        "memory balanced, at the peak",
+        "weights of the UNet: 1.50 GiB",
+        "L_P and L_C: 2.00 GiB",
+        "Of this 2.50 GiB were to be taken, 6.00 GiB free.",
+    ]
+    tell(page, step(1))
+    names = facts.locator("dt").all_inner_texts()
+    assert names == ["Per step", "Memory", "Estimate", "Gradient", "Rate"]
+    assert facts.locator("dd").all_inner_texts()[1:3] == ["1.00 GiB", "4.00 GiB"]
+
+
+def test_an_estimate_that_does_not_fit_says_so(page):
+    page.evaluate("helpers.addTrainer()")
+    tell(page, estimate(fits=False, free_bytes=2**30))
+    fact = page.locator(".scoft-facts div")
+    assert fact.locator("dd").inner_text() == "⚠ 4.00 GiB"
+    assert fact.get_attribute("title").endswith("lower batch_size or resolution.")
+
+
+def test_a_reload_finds_the_estimate_again(page, server):
+    server.runs[RUN] = history(4) | {"estimate": estimate()}
+    page.evaluate("(run) => helpers.addTrainer(run)", RUN)
+    page.evaluate("nodes.loaded(node)")
+    page.get_by_text("Estimate").wait_for()
+    # What is told anew counts before what was.
+    tell(page, estimate(peak_bytes=2**31, run=RUN))
+    assert "2.00 GiB" in page.locator(".scoft-facts dd").all_inner_texts()
 
 
 def test_the_first_message_of_a_run_brings_what_was_before_it(run_page):
