@@ -19,7 +19,7 @@ from .errors import DivergenceError, NotEnoughMemoryError
 from .lora_layers import Lora, applied_lora
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
-from .sampling import denoise, strided_timesteps
+from .sampling import ddim_sample, strided_timesteps
 
 __all__ = [
     "GeneratedPicture",
@@ -199,18 +199,19 @@ def draw_pictures(
     height, width = (side * base.vae_scale_factor for side in noise.shape[-2:])
     conditioning = conditioning.sized(size_ids((height, width), (0, 0), (height, width)))
     alphas_cumprod = predictor.alphas_cumprod
-    start = torch.full((len(noise),), len(alphas_cumprod) - 1, device=noise.device)
-    grid, num_steps = strided_timesteps(start, inference_steps)
-    chain = denoise(
-        lambda latents, timesteps: predictor.guided_noise(latents, timesteps, conditioning, uncond),
+    last = torch.tensor([len(alphas_cumprod) - 1], device=noise.device)
+    grid, num_steps = strided_timesteps(last, inference_steps)
+    x0_latents = ddim_sample(
+        lambda latents, timesteps: predictor.guided_prediction(
+            latents, timesteps, conditioning, uncond
+        ),
         noise,
-        grid,
-        num_steps,
+        grid[0, : int(num_steps)],
         alphas_cumprod,
-        recorded_step=torch.zeros_like(num_steps),
+        prediction_type=predictor.prediction_type,
         on_step=check_stop,
     )
-    latents = (chain.x0_latents / base.scaling_factor).to(base.vae.dtype)
+    latents = (x0_latents / base.scaling_factor).to(base.vae.dtype)
     decoded: Tensor = base.vae.decode(latents).sample.float().cpu()
     if not bool(decoded.isfinite().all()):
         raise DivergenceError(

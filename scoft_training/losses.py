@@ -163,18 +163,22 @@ def total_loss(
 def min_snr_weight(alphas_cumprod: Tensor, gamma: float, prediction_type: str) -> Tensor:
     """Weight of L_LDM that bounds the signal-to-noise ratio by gamma.
 
-    Source: Hang et al. 2023, section 3.4; for velocities divided by snr + 1 instead of snr.
+    Source: Hang et al. 2023, section 3.4: min(snr, gamma) / snr; for velocities divided by snr + 1
+    instead, so that a latent without any signal (zero-terminal-SNR schedules) has the weight 0.
 
     Args:
-        alphas_cumprod: (batch,) abar_t, in (0, 1).
+        alphas_cumprod: (batch,) abar_t, in [0, 1).
         gamma: the bound, above 0.
         prediction_type: "epsilon" or "v_prediction".
 
     Returns:
-        (batch,), in (0, 1].
+        (batch,), in [0, 1].
     """
     snr = alphas_cumprod / (1 - alphas_cumprod)
-    return snr.clamp(max=gamma) / (snr + 1 if prediction_type == "v_prediction" else snr)
+    if prediction_type == "v_prediction":
+        return snr.clamp(max=gamma) / (snr + 1)
+    # The same as min(snr, gamma) / snr, and 1 where snr is 0.
+    return gamma / snr.clamp(min=gamma)
 
 
 def _mean_square(prediction: Tensor, target: Tensor) -> Tensor:

@@ -78,7 +78,20 @@ class NoisePredictor:
         conditioning: Conditioning,
         uncond: Conditioning,
     ) -> Tensor:
-        """Return eps~ = eps(null) + w (eps(c) - eps(null)).
+        """Return eps~ = eps(null) + w (eps(c) - eps(null)); arguments of `guided_prediction`."""
+        prediction = self.guided_prediction(latents, timesteps, conditioning, uncond)
+        return self.as_noise(prediction, latents, timesteps)
+
+    def guided_prediction(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        uncond: Conditioning,
+    ) -> Tensor:
+        """Return the guided prediction as the network makes it, noise or velocity.
+
+        A velocity holds more than the noise it means: where abar is 0, that is z itself.
 
         Args:
             latents: (batch, channels, height, width).
@@ -87,8 +100,7 @@ class NoisePredictor:
             uncond: of the empty caption, once or batch times.
         """
         if self._guidance_scale == 1:
-            prediction = self.predict(latents, timesteps, conditioning)
-            return self.as_noise(prediction, latents, timesteps)
+            return self.predict(latents, timesteps, conditioning)
         uncond = uncond.uncond_for(conditioning)
         if self._batched_guidance:
             uncond_pred, cond_pred = self.predict(
@@ -99,5 +111,4 @@ class NoisePredictor:
         else:
             uncond_pred = self.predict(latents, timesteps, uncond)
             cond_pred = self.predict(latents, timesteps, conditioning)
-        prediction = classifier_free_guidance(uncond_pred, cond_pred, self._guidance_scale)
-        return self.as_noise(prediction, latents, timesteps)
+        return classifier_free_guidance(uncond_pred, cond_pred, self._guidance_scale)

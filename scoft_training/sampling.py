@@ -1,4 +1,4 @@
-"""DDIM with one recorded step: how a noisy latent becomes a picture that can teach.
+"""DDIM: with one recorded step, how a noisy latent becomes a picture that can teach; and drawing.
 
 With s = sqrt((1 - abar) / abar) and y = z / sqrt(abar), a DDIM step (Song et al. 2021, eq. 12 with
 sigma = 0) is y_next = y + (s_next - s) eps~. All K steps together are
@@ -8,6 +8,9 @@ sigma = 0) is y_next = y + (s_next - s) eps~. All K steps together are
 and since every prediction but the recorded one stands under stop-gradient (SCoFT, section 4.3),
 d z_0^ / d eps~_r = s_{r+1} - s_r, a number. So no graph runs through the chain: `denoise` goes
 through it without gradient and `RecordedChain` attaches the one prediction that is made again.
+
+y is infinite where abar is 0. Training leaves such latents out (`has_signal`); a drawing has to
+begin there with a zero-terminal-SNR schedule, so `ddim_sample` steps in z.
 
 Paper -> code: z_t -> latents, abar_t -> alphas_cumprod[t], s_k -> sigmas[:, k], eps~ -> guided
 noise_pred, r -> recorded_step, K -> num_steps of a row. The authors' code steps DDPM here instead.
@@ -27,6 +30,8 @@ __all__ = [
     "MINIMUM_ALPHA_CUMPROD",
     "RecordedChain",
     "classifier_free_guidance",
+    "clean_from_prediction",
+    "ddim_sample",
     "ddim_step",
     "denoise",
     "has_signal",
@@ -39,6 +44,9 @@ __all__ = [
 
 PredictNoise = Callable[[Tensor, Tensor], Tensor]
 """(latents (batch, ...), timesteps (batch,)) -> noise of the same shape, guidance applied."""
+
+Predict = Callable[[Tensor, Tensor], Tensor]
+"""(latents (batch, ...), timesteps (batch,)) -> noise or velocity, guidance applied."""
 
 MINIMUM_ALPHA_CUMPROD = 1e-4
 """Below it a latent holds no signal to denoise (zero-terminal-SNR schedules)."""
@@ -67,15 +75,15 @@ def sigmas_of(alphas_cumprod: Tensor, grid: Tensor, num_steps: Tensor) -> Tensor
     """Return s_k of every step and of the end, where abar = 1 and s = 0.
 
     Args:
-        alphas_cumprod: (num_train_timesteps,), in [0, 1]; floored at `MINIMUM_ALPHA_CUMPROD`.
-        grid: (batch, ddim_steps) from `strided_timesteps`.
+        alphas_cumprod: (num_train_timesteps,), in [0, 1].
+        grid: (batch, ddim_steps) from `strided_timesteps`, where abar is above 0.
         num_steps: (batch,) from the same.
 
     Returns:
         (batch, ddim_steps + 1), dtype of alphas_cumprod; 0 from column num_steps on, so that the
         padding's steps have length 0.
     """
-    signal = alphas_cumprod[grid].clamp(min=MINIMUM_ALPHA_CUMPROD)
+    signal = alphas_cumprod[grid]
     sigmas = ((1 - signal) / signal).sqrt()
     inside = torch.arange(grid.shape[1], device=grid.device) < num_steps[:, None]
     return torch.nn.functional.pad(torch.where(inside, sigmas, 0.0), (0, 1))
@@ -114,6 +122,26 @@ def noise_from_prediction(
         return model_pred
     signal = alphas_cumprod.view(-1, 1, 1, 1)
     return signal.sqrt() * model_pred + (1 - signal).sqrt() * latents
+
+
+def clean_from_prediction(
+    model_pred: Tensor, latents: Tensor, alphas_cumprod: Tensor, prediction_type: str
+) -> Tensor:
+    """Return the z_0^ that a prediction means.
+
+    (z - sqrt(1 - abar) eps) / sqrt(abar), or sqrt(abar) z - sqrt(1 - abar) v, which divides by
+    nothing.
+
+    Args:
+        model_pred: (batch, channels, height, width), noise or velocity.
+        latents: z, like model_pred.
+        alphas_cumprod: (batch,) abar of each latent; above 0 for noise.
+        prediction_type: "epsilon" or "v_prediction".
+    """
+    signal = alphas_cumprod.view(-1, 1, 1, 1)
+    if prediction_type == "epsilon":
+        return (latents - (1 - signal).sqrt() * model_pred) / signal.sqrt()
+    return signal.sqrt() * latents - (1 - signal).sqrt() * model_pred
 
 
 def has_signal(alphas_cumprod: Tensor) -> Tensor:
@@ -209,17 +237,22 @@ def denoise(
         on_step: called before each step; may raise to stop.
 
     Raises:
-        ConfigError: recorded_step is not one of the row's own steps.
+        ConfigError: recorded_step is not one of the row's own steps, or a row has no signal.
     """
     if bool(((recorded_step < 0) | (recorded_step >= num_steps)).any()):
         raise ConfigError(
             f"recorded_step {recorded_step.tolist()} must be at least 0 and below the rows' own "
             f"numbers of steps {num_steps.tolist()}."
         )
+    if not bool(has_signal(alphas_cumprod[grid[:, 0]]).all()):
+        raise ConfigError(
+            f"Of the timesteps {grid[:, 0].tolist()} at least one has `alphas_cumprod` below "
+            f"{MINIMUM_ALPHA_CUMPROD}, where nothing is left to denoise. Leave such rows out "
+            "(`has_signal`), or draw from pure noise with `ddim_sample`."
+        )
     sigmas = sigmas_of(alphas_cumprod, grid, num_steps)
     step_lengths = sigmas.diff(dim=1)
-    signal = alphas_cumprod[grid].clamp(min=MINIMUM_ALPHA_CUMPROD)
-    scaled_latents = latents / signal[:, 0].sqrt().view(-1, 1, 1, 1)
+    scaled_latents = latents / alphas_cumprod[grid[:, 0]].sqrt().view(-1, 1, 1, 1)
     recorded_latents, recorded_noise = latents, torch.zeros_like(latents)
     for step in range(int(num_steps.max())):
         if on_step is not None:
@@ -259,7 +292,7 @@ def recorded_ddim_sample(
     Args:
         predict_noise: (latents, timesteps (batch,)) -> noise of the same shape, guidance applied.
         latents: (batch, channels, height, width) at `timesteps`, in VAE-scaled units.
-        timesteps: (batch,) int64 in [0, num_train_timesteps).
+        timesteps: (batch,) int64 in [0, num_train_timesteps), where there is signal.
         alphas_cumprod: (num_train_timesteps,), falling, in [0, 1], float32 or wider.
         ddim_steps: the most steps a row takes.
         recorded_step: (batch,) index into a row's own steps; 0 is the noisiest.
@@ -268,10 +301,56 @@ def recorded_ddim_sample(
         x_0 latents, shaped like latents; the graph holds one call of predict_noise.
 
     Raises:
-        ConfigError: recorded_step is not one of the row's own steps.
+        ConfigError: recorded_step is not one of the row's own steps, or a row has no signal.
     """
     grid, num_steps = strided_timesteps(timesteps, ddim_steps)
     chain = denoise(
         predict_noise, latents, grid, num_steps, alphas_cumprod, recorded_step=recorded_step
     )
     return chain.attach(predict_noise(chain.latents, chain.timesteps))
+
+
+@torch.no_grad()
+def ddim_sample(
+    predict: Predict,
+    latents: Tensor,
+    timesteps: Tensor,
+    alphas_cumprod: Tensor,
+    *,
+    prediction_type: str,
+    on_step: Callable[[], None] | None = None,
+) -> Tensor:
+    """Draw z_0 from pure noise by DDIM, all of it without gradient.
+
+    z_next = sqrt(abar_next) z_0^ + sqrt(1 - abar_next) eps~ (Song et al. 2021, eq. 12 with
+    sigma = 0), abar = 1 after the last step. With velocities abar may be 0: there z_0^ = -v.
+
+    A noise prediction says nothing of z_0 where abar = 0, and close to it z_0^ is the network's
+    error times 1 / sqrt(abar). So with epsilon models abar is floored at `MINIMUM_ALPHA_CUMPROD`,
+    and no error grows more than 100 times. (diffusers' DDIM divides by zero there; ComfyUI ends its
+    schedule at sigma 4518, that is 4518 times.)
+
+    Args:
+        predict: called once per step, for the whole batch.
+        latents: (batch, channels, height, width), standard normal, to begin with.
+        timesteps: (steps,) int64, falling, the same for the whole batch.
+        alphas_cumprod: (num_train_timesteps,), falling, in [0, 1], float32 or wider.
+        prediction_type: what `predict` returns, "epsilon" or "v_prediction".
+        on_step: called before each step; may raise to stop.
+
+    Returns:
+        z_0 like latents, in VAE-scaled units.
+    """
+    signal = alphas_cumprod[timesteps]
+    if prediction_type == "epsilon":
+        signal = signal.clamp(min=MINIMUM_ALPHA_CUMPROD)
+    signal = torch.nn.functional.pad(signal, (0, 1), value=1.0)
+    for step, timestep in enumerate(timesteps):
+        if on_step is not None:
+            on_step()
+        here = signal[step].expand(len(latents))
+        prediction = predict(latents, timestep.expand(len(latents)))
+        clean = clean_from_prediction(prediction, latents, here, prediction_type)
+        noise_pred = noise_from_prediction(prediction, latents, here, prediction_type)
+        latents = signal[step + 1].sqrt() * clean + (1 - signal[step + 1]).sqrt() * noise_pred
+    return latents

@@ -67,14 +67,41 @@ class SpelledCaptions:
         return self
 
 
-def small_base(dtype: torch.dtype = torch.float64, prediction_type: str = "epsilon") -> BaseModel:
-    """A base model with random weights, without a LoRA; the same every time."""
+ZERO_SNR = ("diffusers", "comfyui")
+"""Who rescales a schedule so that it ends in pure noise; each does it in a way of its own."""
+
+
+def stable_diffusion_alphas(zero_snr: str | None = None) -> Tensor:
+    """Stable Diffusion's abar, (1000,) float64; with zero_snr as one of `ZERO_SNR` rescales it."""
     from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        rescale_betas_zero_snr=zero_snr == "diffusers",
+    )
+    alphas = scheduler.alphas_cumprod.double()
+    if zero_snr == "comfyui":
+        # It keeps float32 sigmas, and in place of the infinite last one it has 4518.
+        roots = alphas.sqrt()
+        alphas = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])).square()
+        alphas[-1] = 4.8973451890853435e-08
+        sigmas = ((1 - alphas) / alphas).sqrt().float().double()
+        alphas = 1 / (sigmas.square() + 1)
+    return alphas
+
+
+def small_base(
+    dtype: torch.dtype = torch.float64,
+    prediction_type: str = "epsilon",
+    zero_snr: str | None = None,
+) -> BaseModel:
+    """A base model with random weights, without a LoRA; the same every time."""
     from random_stack import random_networks
 
     unet, vae = random_networks()
-    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    schedule = NoiseSchedule(scheduler.alphas_cumprod.double(), prediction_type)
+    schedule = NoiseSchedule(stable_diffusion_alphas(zero_snr), prediction_type)
     return BaseModel(
         name="small",
         family="sd1",
@@ -82,7 +109,7 @@ def small_base(dtype: torch.dtype = torch.float64, prediction_type: str = "epsil
         vae=vae.to(dtype).requires_grad_(False).eval(),
         captions=SpelledCaptions(dtype=dtype),
         schedule=schedule,
-        digest=f"small {dtype} {prediction_type}",
+        digest=f"small {dtype} {prediction_type} {zero_snr}",
     )
 
 
