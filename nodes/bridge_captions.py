@@ -24,20 +24,24 @@ class HostCaptionEncoder:
     """The host's CLIP as the engine asks for it: captions in, prompt embeddings out.
 
     Brackets and colons of a caption are read as they are, not as weights. A CLIP Set Last Layer and
-    LoRAs on the text encoder count.
+    LoRAs on the text encoders count.
+
+    Args:
+        clip: CLIP, of one text encoder or of several.
+        pooled: whether the model reads pooled embeddings, too, as SDXL does.
 
     Raises:
         ConfigError: changes of the text encoder that the digest of its weights cannot tell.
     """
 
-    def __init__(self, clip: Any) -> None:
+    def __init__(self, clip: Any, *, pooled: bool = False) -> None:
         if clip.patcher.injections or clip.patcher.forced_hooks:
             raise ConfigError(
                 "This CLIP carries a LoRA beside its weights (loaded in bypass mode, or as a "
                 "hook). Load that LoRA with Load LoRA."
             )
         self._clip = clip
-        weights = {key: value.detach().clone() for key, value in clip.get_sd().items()}
+        self._pooled = pooled
         patches = {
             f"{key} {index} {place}": tensor
             for key, entries in clip.patcher.patches.items()
@@ -49,27 +53,43 @@ class HostCaptionEncoder:
             for key, entries in sorted(clip.patcher.patches.items())
         ]
         self.digest = digest_json(
-            [digest_tensors(weights), digest_tensors(patches), strengths, clip.layer_idx]
+            [digest_tensors(clip.get_sd()), digest_tensors(patches), strengths, clip.layer_idx]
         )
 
     def encode(self, captions: Sequence[str]) -> EncodedCaptions:
-        """Return (captions, 77, channels) embeddings and which captions were cut."""
-        embeds, cut = [], []
+        """Return (captions, 77, channels) embeddings, pooled ones if asked for, and what was cut.
+
+        Raises:
+            ConfigError: pooled embeddings are asked for and this CLIP makes none.
+        """
+        embeds, pooled, cut = [], [], []
         for index, caption in enumerate(captions):
             tokens = self._clip.tokenize(caption, disable_weights=True)
             if any(len(chunks) > 1 for chunks in tokens.values()):
                 cut.append(index)
             first = {name: chunks[:1] for name, chunks in tokens.items()}
             with torch.no_grad():
-                encoded = self._clip.encode_from_tokens(first)
-            embeds.append(encoded.detach().float().cpu().clone())
-        return EncodedCaptions(Conditioning(torch.cat(embeds)), tuple(cut))
+                encoded, its_pooled = self._clip.encode_from_tokens(first, return_pooled=True)
+            embeds.append(_copied(encoded))
+            if self._pooled and its_pooled is None:
+                raise ConfigError(
+                    "This CLIP makes no pooled embeddings, which the MODEL reads. Connect the CLIP "
+                    "that belongs to the model."
+                )
+            if self._pooled:
+                pooled.append(_copied(its_pooled))
+        conditioning = Conditioning(torch.cat(embeds), torch.cat(pooled) if pooled else None)
+        return EncodedCaptions(conditioning, tuple(cut))
 
     def to(self, device: torch.device) -> object:
         """The host moves its own networks; called with the CPU it lets go of the device."""
         if device.type == "cpu":
             host.unload_models()
         return self
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().float().cpu().clone()
 
 
 def _tensors_of(value: Any) -> list[Tensor]:

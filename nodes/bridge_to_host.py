@@ -30,7 +30,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from .bridge import control_names
+from .bridge_controlnet import control_names
 
 __all__ = ["build_clip", "build_controlnet", "build_model", "build_vae", "unet_config"]
 

@@ -78,7 +78,7 @@ class DrawNegatives(io.ComfyNode):
         """Draw what is missing, and filter all of it."""
         from ..scoft_training.helper_runs import NegativesRequest, make_negatives
         from ..scoft_training.models import resolve_precision
-        from . import bridge
+        from .bridge_controlnet import controlnet_from_host
 
         chosen = require_dataset(dataset)
         config, device = chosen_config(NegativesConfig, values)
@@ -87,7 +87,7 @@ class DrawNegatives(io.ComfyNode):
             request = NegativesRequest(
                 dataset=chosen.root,
                 base=connected_base(cls.hidden, model, clip, vae, dtype=dtype),
-                controlnet=bridge.controlnet_from_host(control_net, model, dtype=dtype),
+                controlnet=controlnet_from_host(control_net, model, dtype=dtype),
                 config=config,
                 depth=chosen.depth,
                 depth_pictures=None if depth is None else depth.mean(-1)[:, None].clone(),

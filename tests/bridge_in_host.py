@@ -33,6 +33,7 @@ import comfy.sample
 import comfy.samplers
 import comfy.sd
 import comfy.sd1_clip
+import comfy.sdxl_clip
 import comfy.supported_models
 import comfy.supported_models_base
 import comfy.t2i_adapter.adapter
@@ -40,14 +41,15 @@ import comfy.taesd.taesd
 import comfy.utils
 import torch
 from safetensors.torch import save_file
-from scoft_pack.nodes import bridge, bridge_captions, miniature
+from scoft_pack.nodes import bridge, bridge_captions, bridge_families, miniature
+from scoft_pack.nodes.bridge_controlnet import controlnet_from_host
 from scoft_pack.scoft_training import generation
+from scoft_pack.scoft_training.caption_encoders import ClipCaptionEncoder, SdxlCaptionEncoder
 from scoft_pack.scoft_training.config import GenerateConfig
 from scoft_pack.scoft_training.errors import ConfigError
 from scoft_pack.scoft_training.lora_files import write_lora
 from scoft_pack.scoft_training.lora_layers import lora_from_adapter
 from scoft_pack.scoft_training.miniature.loading import WEIGHTS
-from scoft_pack.scoft_training.caption_encoders import ClipCaptionEncoder
 from scoft_pack.scoft_training.models import attach_lora, detach_lora
 from scoft_pack.scoft_training.predictor import NoisePredictor
 from scoft_pack.scoft_training.sampling import denoise, strided_timesteps
@@ -92,7 +94,8 @@ LAYOUTS: dict[str, tuple[str, dict[str, Any]]] = {
             "num_classes": "sequential",
             # Pooled embeddings of 40 channels and six sizes of 256 each.
             "adm_in_channels": 40 + 6 * 256,
-            "context_dim": 64,
+            # Both text encoders' channels.
+            "context_dim": 48 + 40,
         },
     ),
 }
@@ -115,9 +118,20 @@ def draw(network: nn.Module, seed: int) -> None:
     network.eval().requires_grad_(False)
 
 
-def host_model(family: str, seed: int = 1, **changes: Any) -> Any:
-    """Return the host's MODEL of a family's structure."""
-    kind, layout = LAYOUTS[family]
+def host_model(
+    family: str, seed: int = 1, kind: str = "", tensors: Any = None, **changes: Any
+) -> Any:
+    """Return the host's MODEL of a family's structure.
+
+    Args:
+        family: a key of LAYOUTS.
+        seed: of its weights.
+        kind: the host's record of it, in place of the family's.
+        tensors: what stands in the file beside the weights, such as `v_pred`.
+        changes: of its layout.
+    """
+    own_kind, layout = LAYOUTS[family]
+    kind = kind or own_kind
     layout = {**layout, **changes}
     kind_class = getattr(comfy.supported_models, kind)
     widths = {}
@@ -127,7 +141,7 @@ def host_model(family: str, seed: int = 1, **changes: Any) -> Any:
     extra = {**kind_class.unet_extra_config, **widths}
     config = type(kind, (kind_class,), {"unet_extra_config": extra})(layout)
     config.set_inference_dtype(torch.float32, None)
-    model = config.get_model({}, "")
+    model = config.get_model(tensors or {}, "")
     draw(model.diffusion_model, seed)
     cpu = torch.device("cpu")
     patcher_class = getattr(
@@ -148,14 +162,18 @@ def require_detected_layout(family: str, model: Any) -> None:
     assert all(found[key] == value for key, value in real.items() if key not in sizes)
 
 
-def host_controlnet(model: Any, seed: int = 2) -> Any:
-    """Return the host's CONTROL_NET for a MODEL."""
+def host_controlnet(model: Any, seed: int = 2, **changes: Any) -> Any:
+    """Return the host's CONTROL_NET for a MODEL, with changes of its layout."""
     layout = dict(model.model.model_config.unet_config)
     layout.pop("out_channels")
-    layout |= {"hint_channels": 3, "device": "cpu", "dtype": torch.float32}
+    layout |= {"hint_channels": 3, "device": "cpu", "dtype": torch.float32, **changes}
     network = comfy.cldm.cldm.ControlNet(**layout, operations=comfy.ops.disable_weight_init)
     draw(network, seed)
     return comfy.controlnet.ControlNet(network, load_device=torch.device("cpu"))
+
+
+class GgufLike(Tensor):
+    """A weight as GGUF's loader keeps it: a class of its own around packed bytes."""
 
 
 def host_vae(seed: int = 3, **changes: Any) -> Any:
@@ -189,6 +207,15 @@ TEXT_CONFIG = {
     "hidden_act": "quick_gelu",
     "eos_token_id": 49407,
 }
+TEXT_2_CONFIG = {
+    **TEXT_CONFIG,
+    "hidden_size": 40,
+    "intermediate_size": 80,
+    "num_hidden_layers": 5,
+    "hidden_act": "gelu",
+    # The host has a square projection.
+    "projection_dim": 40,
+}
 
 
 def host_clip(weights: dict[str, Tensor]) -> Any:
@@ -200,29 +227,82 @@ def host_clip(weights: dict[str, Tensor]) -> Any:
     target = comfy.supported_models_base.ClipTarget(
         comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel
     )
-    return comfy.sd.CLIP(
+    clip = comfy.sd.CLIP(
         target,
         tokenizer_data={"clip_l_tokenizer_class": tokenizer},
         model_options={"clip_l_class": text_model},
-        state_dict=[weights],
     )
+    clip.cond_stage_model.clip_l.load_sd(weights)
+    return clip
+
+
+class SmallSdxlClip(comfy.sdxl_clip.SDXLClipModel):
+    """The host's pair of SDXL with few channels; otherwise as its own constructor builds it."""
+
+    def __init__(self, device: Any = "cpu", dtype: Any = None, **_: Any) -> None:
+        nn.Module.__init__(self)
+        shared = {"layer": "hidden", "layer_idx": -2, "device": device, "dtype": dtype}
+        shared |= {"layer_norm_hidden_state": False}
+        self.clip_l = comfy.sd1_clip.SDClipModel(textmodel_json_config=dict(TEXT_CONFIG), **shared)
+        self.clip_g = comfy.sd1_clip.SDClipModel(
+            textmodel_json_config=dict(TEXT_2_CONFIG),
+            special_tokens={"start": 49406, "end": 49407, "pad": 0},
+            return_projected_pooled=True,
+            **shared,
+        )
+        self.dtypes = {dtype}
+
+
+def host_sdxl_clip(weights: dict[str, Tensor], weights_2: dict[str, Tensor]) -> Any:
+    """Return the host's CLIP of SDXL."""
+    target = comfy.supported_models_base.ClipTarget(comfy.sdxl_clip.SDXLTokenizer, SmallSdxlClip)
+    clip = comfy.sd.CLIP(target)
+    clip.cond_stage_model.clip_l.load_sd(weights)
+    clip.cond_stage_model.clip_g.load_sd(weights_2)
+    return clip
 
 
 def text_encoder(seed: int = 4) -> tuple[dict[str, Tensor], ClipCaptionEncoder]:
     """Return a text encoder's weights as files have them, and the engine's encoder of them."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     network = CLIPTextModel(CLIPTextConfig(**TEXT_CONFIG, vocab_size=49408, bos_token_id=49406))
     draw(network, seed)
-    tokenizer = CLIPTokenizer.from_pretrained(
-        Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
-    )
+    return _as_in_files(network), ClipCaptionEncoder(network, _tokenizer("<|endoftext|>"))
+
+
+def sdxl_text_encoders() -> tuple[list[dict[str, Tensor]], SdxlCaptionEncoder]:
+    """Return the weights of both as files have them, and the engine's encoder of them."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    shared = {"vocab_size": 49408, "bos_token_id": 49406}
+    networks = [
+        CLIPTextModel(CLIPTextConfig(**TEXT_CONFIG, **shared)),
+        CLIPTextModelWithProjection(CLIPTextConfig(**TEXT_2_CONFIG, **shared)),
+    ]
+    for seed, network in enumerate(networks, start=11):
+        draw(network, seed)
+    tokenizers = [_tokenizer("<|endoftext|>"), _tokenizer("!")]
+    return [*map(_as_in_files, networks)], SdxlCaptionEncoder(*networks, *tokenizers)
+
+
+def _tokenizer(pad_token: str) -> Any:
+    from transformers import CLIPTokenizer
+
+    folder = Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"
+    tokenizer = CLIPTokenizer.from_pretrained(folder, pad_token=pad_token)
     tokenizer.model_max_length = 77
-    weights = {
-        f"text_model.{key.removeprefix('text_model.')}": value.clone()
-        for key, value in network.state_dict().items()
-    }
-    return weights, ClipCaptionEncoder(network, tokenizer)
+    return tokenizer
+
+
+def _as_in_files(network: nn.Module) -> dict[str, Tensor]:
+    """Return weights by the names of released files; a projection stands beside the text model."""
+    weights = {}
+    for key, value in network.state_dict().items():
+        beside = key.startswith("text_projection.")
+        name = key if beside else f"text_model.{key.removeprefix('text_model.')}"
+        weights[name] = value.clone()
+    return weights
 
 
 class Questions:
@@ -264,7 +344,7 @@ def conversions(family: str, folder: Path) -> Pairs:
     model = host_model(family)
     require_detected_layout(family, model)
     asked = Questions(model)
-    unet = bridge._unet(model, torch.float32)
+    unet = bridge.unet_from_host(model, torch.float32)
     answers = {
         "noise_pred.host": asked.ask_host(model),
         "noise_pred.engine": asked.ask_engine(unet),
@@ -283,7 +363,7 @@ def conversions(family: str, folder: Path) -> Pairs:
         "lora.host": asked.ask_host(with_lora),
         "lora.engine": asked.ask_engine(unet),
         "baked_lora.host": asked.ask_host(with_lora),
-        "baked_lora.engine": asked.ask_engine(bridge._unet(with_lora, torch.float32)),
+        "baked_lora.engine": asked.ask_engine(bridge.unet_from_host(with_lora, torch.float32)),
     }
     detach_lora(unet)
     merged = model.clone()
@@ -291,13 +371,13 @@ def conversions(family: str, folder: Path) -> Pairs:
         merged.add_patches({key: patches}, 0.4, 0.6)
     answers |= {
         "merge.host": asked.ask_host(merged),
-        "merge.engine": asked.ask_engine(bridge._unet(merged, torch.float32)),
+        "merge.engine": asked.ask_engine(bridge.unet_from_host(merged, torch.float32)),
     }
     control = host_controlnet(model)
     told = control.control_model(
         asked.latents, asked.hint, asked.timesteps, asked.context, **asked.for_host
     )
-    engine_control = bridge.controlnet_from_host(control, model, dtype=torch.float32)
+    engine_control = controlnet_from_host(control, model, dtype=torch.float32)
     engine_told = engine_control.network(
         asked.latents, asked.timesteps, asked.context, asked.hint, **asked.for_engine
     )
@@ -315,7 +395,7 @@ def vae_answers() -> Pairs:
     generator = torch.Generator().manual_seed(6)
     images = torch.rand(2, 64, 128, 3, generator=generator)
     latents = torch.randn(2, 4, 8, 16, generator=generator)
-    ours = bridge._vae(vae, 0.5, torch.float32)
+    ours = bridge.vae_from_host(vae, 0.5, torch.float32)
     decoded = ours.decode(latents).sample / 2 + 0.5
     return {
         "vae.encoded.host": vae.encode(images),
@@ -349,6 +429,46 @@ def text_answers() -> Pairs:
         "text.cut.host": long.conditioning.prompt_embeds,
         "text.cut.engine": encoder.encode(["stone " * 100]).conditioning.prompt_embeds,
     }
+
+
+def sdxl_text_answers() -> Pairs:
+    """The same for SDXL's pair of text encoders, with the pooled embeddings."""
+    weights, encoder = sdxl_text_encoders()
+    clip = host_sdxl_clip(*weights)
+    captions = ["an (old) house [by] the river: dusk", "", "stone " * 100]
+    ours = bridge_captions.HostCaptionEncoder(clip, pooled=True)
+    encoded, expected = ours.encode(captions), encoder.encode(captions)
+    assert encoded.cut == expected.cut == (2,)
+    # For a node, brackets are weights.
+    asked, details = clip.encode_from_tokens_scheduled(clip.tokenize("an old house"))[0]
+    plain = ours.encode(["an old house"]).conditioning
+    skipped = clip.clone()
+    skipped.clip_layer(-3)
+    their_skip = skipped.encode_from_tokens_scheduled(skipped.tokenize("an old house"))[0][0]
+    our_skip = bridge_captions.HostCaptionEncoder(skipped, pooled=True)
+    digests = [ours.digest, our_skip.digest]
+    for index in (0, 1):
+        changed = [{**one} for one in weights]
+        changed[index]["text_model.final_layer_norm.bias"] += 1
+        other = host_sdxl_clip(*changed)
+        digests.append(bridge_captions.HostCaptionEncoder(other, pooled=True).digest)
+    assert len(set(digests)) == 4
+    with_conditioning = {"embeds": "prompt_embeds", "pooled": "pooled_prompt_embeds"}
+    pairs = {}
+    for name, field in with_conditioning.items():
+        pairs |= {
+            f"{name}.host": getattr(encoded.conditioning, field),
+            f"{name}.engine": getattr(expected.conditioning, field),
+        }
+    pairs |= {
+        "as_asked.host": asked.float(),
+        "as_asked.engine": plain.prompt_embeds,
+        "pooled_as_asked.host": details["pooled_output"].float(),
+        "pooled_as_asked.engine": plain.pooled_prompt_embeds,
+        "skip.host": their_skip.float(),
+        "skip.engine": our_skip.encode(["an old house"]).conditioning.prompt_embeds,
+    }
+    return {f"sdxl_text.{name}": value for name, value in pairs.items()}
 
 
 def drawings() -> Pairs:
@@ -431,17 +551,56 @@ def refusals(folder: Path) -> dict[str, str]:
         base(case, model=clone)
 
     base("plain")
-    base("sdxl", model=host_model("sdxl", context_dim=2048))
-    base("sd2", model=host_model("sd2", context_dim=1024))
-    base("inpainting", model=host_model("sd1", in_channels=9))
-    video = host_model("sd1")
-    video.model.model_config.unet_config["use_temporal_attention"] = True
-    base("video", model=video)
+    sdxl, sdxl_clip = host_model("sdxl"), host_sdxl_clip(*sdxl_text_encoders()[0])
+    base("sdxl", model=sdxl, clip=sdxl_clip)
+    base("sd2", model=host_model("sd2"))
+    v_prediction = {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    base("sdxl_v_prediction", model=host_model("sdxl", tensors=v_prediction), clip=sdxl_clip)
+
+    ssd1b = {"transformer_depth": [0, 0, 2, 2, 4, 4], "transformer_depth_middle": -1}
+    ssd1b |= {"transformer_depth_output": [0, 0, 0, 1, 1, 2, 10, 4, 4]}
+    others = {
+        "inpainting": host_model("sd1", in_channels=9),
+        "inpainting_xl": host_model("sdxl", in_channels=9),
+        "pix2pix": host_model("sd1", kind="SD15_instructpix2pix", in_channels=8),
+        "pix2pix_xl": host_model("sdxl", kind="SDXL_instructpix2pix", in_channels=8),
+        "refiner": host_model("sdxl", kind="SDXLRefiner"),
+        "unclip": host_model(
+            "sd2", kind="SD21UnclipL", adm_in_channels=1536, num_classes="sequential"
+        ),
+        "ssd1b": host_model("sdxl", kind="SSD1B", **ssd1b),
+        "playground": host_model(
+            "sdxl", tensors={"edm_mean": torch.zeros(1), "edm_std": torch.ones(1)}
+        ),
+        "cosxl": host_model("sdxl", tensors={"edm_vpred.sigma_max": torch.tensor(120.0)}),
+        "video": host_model("sd1"),
+        "dit": SimpleNamespace(
+            model=SimpleNamespace(model_config=comfy.supported_models.Flux({"image_model": "flux"}))
+        ),
+    }
+    others["video"].model.model_config.unet_config["use_temporal_attention"] = True
+    for case, other in others.items():
+        base(case, model=other, clip=sdxl_clip)
+
     base("other_clip", clip=host_clip(text_encoder()[0]), model=host_model("sd1", context_dim=40))
-    quantised = host_model("sd1", seed=8)
-    first = quantised.model.diffusion_model.input_blocks[1][1].proj_in
-    first.weight = nn.Parameter(first.weight.to(torch.float8_e4m3fn), requires_grad=False)
-    base("fp8", model=quantised)
+    base("clip_of_sd1_on_sdxl", model=sdxl)
+    base("clip_of_sdxl_on_sd1", clip=sdxl_clip)
+    fewer = host_model("sdxl", adm_in_channels=24 + 6 * 256)
+    base("other_pooled", model=fewer, clip=sdxl_clip)
+    # A text encoder of the right width that makes none.
+    unpooled = host_model("sdxl", context_dim=48)
+    bare = host_clip(weights)
+    encode = bare.cond_stage_model.encode_token_weights
+    bare.cond_stage_model.encode_token_weights = lambda tokens: (encode(tokens)[0], None)
+    base("no_pooled", model=unpooled, clip=bare)
+
+    weight = {"fp8": lambda one: one.to(torch.float8_e4m3fn)}
+    weight |= {"gguf": lambda one: one.as_subclass(GgufLike), "lent": lambda one: one.to("meta")}
+    for case, changed_weight in weight.items():
+        quantised = host_model("sd1", seed=8)
+        first = quantised.model.diffusion_model.input_blocks[1][1].proj_in
+        first.weight = nn.Parameter(changed_weight(first.weight.data), requires_grad=False)
+        base(case, model=quantised)
     more = host_model("sd1", seed=8)
     more.model.diffusion_model.heatmap_head = nn.Linear(2, 2)
     base("more_weights", model=more)
@@ -465,9 +624,9 @@ def refusals(folder: Path) -> dict[str, str]:
     base("lcm", model=patch(model, "lcm", zsnr=False)[0])
     zsnr = patch(model, "v_prediction", zsnr=True)[0]
     base("zsnr", model=zsnr)
-    schedule = bridge._schedule(zsnr)
+    schedule, own = (bridge_families.noise_schedule(one) for one in (zsnr, model))
     assert schedule.prediction_type == "v_prediction"
-    assert schedule.alphas_cumprod[-1] < 1e-6 < bridge._schedule(model).alphas_cumprod[-1]
+    assert schedule.alphas_cumprod[-1] < 1e-6 < own.alphas_cumprod[-1]
     rescaled = nodes_model_advanced.RescaleCFG().patch(model, 0.7)[0]
     base("rescaled_cfg", model=rescaled)
 
@@ -534,7 +693,7 @@ def refusals(folder: Path) -> dict[str, str]:
     base("vae_of_8_channels", vae=host_vae(z_channels=8))
 
     def control(case: str, control_net: Any, model: Any = model) -> None:
-        ask(case, lambda: bridge.controlnet_from_host(control_net, model, dtype=torch.float32))
+        ask(case, lambda: controlnet_from_host(control_net, model, dtype=torch.float32))
 
     control("control", host_controlnet(model))
     control("control_lora", comfy.controlnet.ControlLora({}))
@@ -547,7 +706,36 @@ def refusals(folder: Path) -> dict[str, str]:
     )
     wider = host_controlnet(host_model("sd1", model_channels=64))
     control("control_of_other_width", wider)
+    control("control_sdxl", host_controlnet(sdxl), sdxl)
+    union = host_controlnet(sdxl, union_controlnet_num_control_type=6)
+    control("control_union", union, sdxl)
+    less = {"transformer_depth": [0, 0, 0, 0, 1, 1], "transformer_depth_middle": 1}
+    control("control_mid", host_controlnet(sdxl, **less), sdxl)
     return found
+
+
+def sdxl_facts() -> dict[str, Any]:
+    """What the engine's SDXL is, at two precisions, beside its weights."""
+    model, vae = host_model("sdxl"), host_vae()
+    clip = host_sdxl_clip(*sdxl_text_encoders()[0])
+    facts = {}
+    for dtype in (torch.float16, torch.bfloat16):
+        base = bridge.base_from_host(model, clip, vae, name="x", dtype=dtype)
+        name = str(dtype).removeprefix("torch.")
+        facts[f"unet {name}"] = str(base.unet.dtype).removeprefix("torch.")
+        facts[f"vae {name}"] = str(base.vae.dtype).removeprefix("torch.")
+    facts |= {"family": base.family, "scaling_factor": base.scaling_factor}
+    facts |= {"reads_sizes": base.reads_sizes}
+    zero = host_model("sdxl", tensors={"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)})
+    schedule = bridge_families.noise_schedule(zero)
+    facts["prediction_type"] = schedule.prediction_type
+    plain = bridge_families.noise_schedule(model).alphas_cumprod
+    return facts | {
+        "zsnr": schedule.alphas_cumprod.tolist(),
+        "alphas_cumprod": plain.tolist(),
+        "sd2": bridge.unet_from_host(host_model("sd2"), torch.float32).config.upcast_attention,
+        "sd1": bridge.unet_from_host(host_model("sd1"), torch.float32).config.upcast_attention,
+    }
 
 
 def main(folder: str) -> None:
@@ -558,18 +746,19 @@ def main(folder: str) -> None:
         made = host_model("sd1")
     with torch.inference_mode(False):
         drawn = torch.get_rng_state()
-        unet = bridge._unet(made, torch.float32)
+        unet = bridge.unet_from_host(made, torch.float32)
         assert torch.equal(torch.get_rng_state(), drawn)
         assert not any(parameter.is_inference() for parameter in unet.parameters())
     answers: Pairs = {}
     with torch.inference_mode(False), torch.no_grad():
-        answers |= text_answers()
+        answers |= text_answers() | sdxl_text_answers()
         # Without the flag the host keeps text encoders in fp16; nothing else differs then.
         if comfy.cli_args.args.fp32_text_enc:
             for family in LAYOUTS:
                 answers |= conversions(family, place)
             answers |= vae_answers() | drawings()
             (place / "refusals.json").write_text(json.dumps(refusals(place)))
+            (place / "facts.json").write_text(json.dumps(sdxl_facts()))
     save_file(
         {name: value.clone().contiguous() for name, value in answers.items()},
         place / "answers.safetensors",

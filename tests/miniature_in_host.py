@@ -18,7 +18,8 @@ import comfy.utils
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from scoft_pack.nodes.bridge import base_from_host, controlnet_from_host
+from scoft_pack.nodes.bridge import base_from_host
+from scoft_pack.nodes.bridge_controlnet import controlnet_from_host
 from scoft_pack.nodes.bridge_to_host import build_clip, build_controlnet, build_model, build_vae
 from scoft_pack.scoft_training.errors import ConfigError
 from torch import Tensor
