@@ -42,13 +42,14 @@ found.main(folder)
 """
 
 
-def run_in_host(module: str, folder: Path, *flags: str) -> None:
+def run_in_host(module: str, folder: Path, *flags: str, timeout: float = 600) -> None:
     """Call `main(folder)` of a module of tests/, the host and the pack imported before.
 
     Args:
         module: by name; imports the pack as `scoft_pack`.
         folder: handed over, and the working folder.
         flags: of the host's command line, beside --cpu.
+        timeout: in seconds.
     """
     if not (COMFYUI / "comfy" / "sd.py").is_file():
         pytest.skip(f"no ComfyUI checkout at {COMFYUI}: set COMFYUI_PATH")
@@ -57,7 +58,7 @@ def run_in_host(module: str, folder: Path, *flags: str) -> None:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=timeout,
     )
     if (last := done.stderr.strip().rpartition("\n")[2]).startswith("missing: "):
         pytest.skip(f"ComfyUI's own requirements are not installed here: {last}")

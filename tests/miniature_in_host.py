@@ -98,9 +98,9 @@ def _expect_refusals(model: Any, clip: Any, vae: Any) -> None:
     layout = model.model.model_config.unet_config
     for change, sentence in (
         ({"in_channels": 9}, "takes 9 channels, as inpainting"),
-        ({"adm_in_channels": 2816, "context_dim": 2048}, "of the kind SDXL"),
+        ({"adm_in_channels": 2816, "context_dim": 2048}, "reads more than captions"),
         ({"use_temporal_attention": True}, "draws videos"),
-        ({"num_res_blocks": [1, 2, 1]}, "built unevenly"),
+        ({"num_res_blocks": [1, 2, 1]}, "layers left out unevenly"),
     ):
         kept = dict(layout)
         layout.update(change)
