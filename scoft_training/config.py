@@ -359,9 +359,9 @@ class MemoryConfig:
     memory: str = _option(
         "auto",
         "How the options below that are auto, or 0, are decided: fast keeps everything; balanced "
-        "recomputes the UNet's activations and decodes one picture at a time; low saves wherever "
-        "it can; auto takes the first of these that fits into the free memory. The text encoder "
-        "never stays on the device while the LoRA is trained.",
+        "decodes one picture at a time and recomputes the decoder, which only every n-th step pays "
+        "for; low recomputes the UNet, too; auto takes the first of these that fits into the free "
+        "memory. The text encoder never stays on the device while the LoRA is trained.",
         choices=("auto", "fast", "balanced", "low"),
         changes_weights=False,
     )

@@ -19,10 +19,10 @@ from scoft_training.memory import (
 
 GIB = 2**30
 FAST = MemoryConfig("fast", "off", "off", 4, "on")
-BALANCED = MemoryConfig("balanced", "on", "off", 1, "on")
+BALANCED = MemoryConfig("balanced", "off", "on", 1, "on")
 LOW = MemoryConfig("low", "on", "on", 1, "off")
-# What a run would need, invented: 9 for the UNet or 2 when it recomputes, 8 for the decoder of four
-# pictures, 5 for one, 3 for one recomputed, 1 for guidance that is batched.
+# What a run would need, invented: 5 for the UNet or 2 when it recomputes, 9 for the decoder of four
+# pictures, 3 for one recomputed, 1 for guidance that is batched.
 NEEDS = {FAST: 9 + 1, BALANCED: 5 + 1, LOW: 3}
 
 

@@ -115,10 +115,14 @@ def test_people_read_a_table_and_programs_one_object(request_for, capsys):
     said = capsys.readouterr().err
     assert f"This run would be {plan.run_id}, in {plan.folder}.\n" in said
     assert "12 pictures; 9 steps, each with 2 of them\n" in said
-    assert "memory balanced, gradient_checkpointing on" in said
+    assert "memory balanced, gradient_checkpointing off" in said
     for part, size in plan.estimate.parts.items():
         assert f"  {part} " in said
-        assert f"{size / 2**30:.2f} GiB\n" in said
+        assert f" {size / 2**20:.1f} MiB\n" in said
+    peak, needed = (
+        f"{size / 2**20:.1f} MiB" for size in (plan.estimate.peak_bytes, plan.estimate.needed_bytes)
+    )
+    assert f"\nmemory balanced: about {peak} at the peak, of which {needed} still have" in said
     assert said.endswith("Nothing was computed or written.\n")
     JsonPrinter().show(plan)
     read = json.loads(capsys.readouterr().out)
