@@ -528,6 +528,30 @@ def drawings() -> Pairs:
     return {f"drawing.{name}": value for name, value in answers.items()}
 
 
+def drawing_from_pure_noise() -> Pairs:
+    """The same, as a velocity model whose schedule ends in pure noise."""
+    from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
+
+    model, clip, vae, _ = miniature.host_objects(WEIGHTS)
+    model = ModelSamplingDiscrete().patch(model, "v_prediction", zsnr=True)[0]
+    base = bridge.base_from_host(model, clip, vae, name="canvas", dtype=torch.float32)
+    prompt, cfg, steps = "a house in avelun", 7.5, 9
+    noise = generation.starting_noise(base, 128, torch.float32, 4, "picture")
+    conditions = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (prompt, "")]
+    theirs = comfy.sample.sample(
+        model, noise, steps, cfg, "ddim", "sgm_uniform", *conditions, torch.zeros_like(noise),
+        disable_pbar=True, seed=0,
+    )  # fmt: skip
+    config = GenerateConfig(inference_steps=steps, guidance_scale=cfg, resolution=128)
+    (drawn,) = generation.generate(
+        base, [prompt], [4], config, lora=None, device=torch.device("cpu"), dtype=torch.float32
+    )
+    return {
+        "drawing.pure_noise.host": vae.decode(theirs)[0].movedim(-1, 0),
+        "drawing.pure_noise.engine": drawn.image,
+    }
+
+
 def refusals(folder: Path) -> dict[str, str]:
     """Return the sentence with which each thing that cannot be trained is refused."""
     weights, _ = text_encoder()
@@ -756,7 +780,7 @@ def main(folder: str) -> None:
         if comfy.cli_args.args.fp32_text_enc:
             for family in LAYOUTS:
                 answers |= conversions(family, place)
-            answers |= vae_answers() | drawings()
+            answers |= vae_answers() | drawings() | drawing_from_pure_noise()
             (place / "refusals.json").write_text(json.dumps(refusals(place)))
             (place / "facts.json").write_text(json.dumps(sdxl_facts()))
     save_file(

@@ -131,6 +131,10 @@ def test_the_hosts_ksampler_and_the_engine_draw_the_same(found, steps):
     _agree(answers, f"drawing.picture_{steps}", atol=1e-3)
 
 
+def test_they_draw_the_same_with_velocities_from_pure_noise(found):
+    _agree(found[0], "drawing.pure_noise", atol=1e-3)
+
+
 def test_what_training_can_do_without_is_accepted(found):
     cases = ("plain", "sd2", "sdxl", "v_prediction", "sdxl_v_prediction", "zsnr", "rescaled_cfg")
     cases += ("outer_sample", "torch_compile", "control", "control_sdxl")
