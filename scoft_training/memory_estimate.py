@@ -42,11 +42,11 @@ _NETWORKS = {
     "lpips": "LPIPS",
 }
 _BRANCHES = {
-    "unet": "L_LDM and L_M",
-    "denoising": "denoising",
-    "decoder": "L_P and L_C",
-    "preview": "preview",
-    "optimizer": "optimizer's step",
+    "unet": "during L_LDM and L_M",
+    "denoising": "during the denoising",
+    "decoder": "during L_P and L_C",
+    "preview": "during a preview",
+    "optimizer": "during the optimizer's step",
 }
 
 
@@ -121,6 +121,7 @@ class StepModel:
         self.base = dataclasses.replace(base, unet=_twin(base.unet), vae=_twin(base.vae))
         self._backbone = None if backbone is None else _twin(backbone)
         self._lpips = None if lpips is None else _twin(lpips)
+        self._features: list[Tensor] | None = None
         self._known: dict[tuple[Any, ...], int] = {}
 
     def estimate(self, memory: MemoryConfig) -> MemoryEstimate:
@@ -143,6 +144,8 @@ class StepModel:
         branches["unet"] = kept + self._once(_step, memory, memory.gradient_checkpointing)
         if config.uses_denoising:
             weights["decoder"] = decoder
+            if self._features is None:
+                self._features = self._look_once()
             branches["denoising"] = kept + self._once(_predict, memory, memory.batched_guidance)
             branches["decoder"] = kept + self._once(
                 _decode, memory, memory.decoder_checkpointing, memory.decode_batch_size
@@ -180,7 +183,7 @@ class StepModel:
             device=_META,
             dtype=self._dtype,
         )
-        live = LiveBytes()
+        live = _LiveMeta()
         with _fused_attention(), live:
             branch(self, memory)
         return live.peak
@@ -215,21 +218,30 @@ class StepModel:
         """What one picture is compared with, with every negative that the loss asks for."""
         negatives = self._num_negatives if self._config.uses_negatives else 0
         side = self._config.resolution
-        pictures = self._empty(1 + negatives, 3, side, side)
-        features: list[Tensor] = []
-        if self._backbone is not None and not self._config.augmentations:
-            with torch.no_grad():
-                features = [part.detach() for part in self._backbone.features(pictures)]
+        features = [
+            self._empty(1 + negatives, *part.shape[1:], dtype=part.dtype)
+            for part in self._features or ()
+        ]
         return PictureTarget(
             picture_features=[part[:1] for part in features],
             negative_features=[part[1:] for part in features],
             num_negatives=negatives,
-            pictures=pictures,
+            pictures=self._empty(1 + negatives, 3, side, side),
             augmentation_purpose=("augmentation", 0, 0),
         )
 
-    def _empty(self, *shape: int) -> Tensor:
-        return torch.empty(shape, dtype=self._wide, device=_META)
+    @torch.no_grad()
+    def _look_once(self) -> list[Tensor]:
+        """Features of one picture, where they are computed before the loop."""
+        if self._backbone is None or self._config.augmentations:
+            return []
+        side = self._config.resolution
+        with _fused_attention(), _LiveMeta():
+            features = self._backbone.features(self._empty(1, 3, side, side))
+        return list(features)
+
+    def _empty(self, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
+        return torch.empty(shape, dtype=dtype or self._wide, device=_META)
 
 
 _Branch = Callable[[StepModel, MemoryConfig], None]
@@ -292,6 +304,17 @@ def training_cost(
     backbone = backbone or (_Pictures(dtype) if config.uses_denoising else None)
     model = StepModel(base, config, backbone=backbone, lpips=None, dtype=dtype)
     return model.estimate(memory)
+
+
+class _LiveMeta(LiveBytes):  # type: ignore[no-untyped-call]
+    """Counts on meta, where code that asks whether a mask is full is told that it is."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default and args[0].dtype == torch.bool:
+            return True
+        return super().__torch_dispatch__(func, types, args, kwargs)
 
 
 class _Pictures(PerceptualBackbone):

@@ -167,11 +167,11 @@ def _sentence(event: Event) -> str:
 
 def _estimate(event: EstimateEvent) -> str:
     """One sentence: what will be held, and whether there is room for it."""
-    free = "an unknown amount" if event.free_bytes is None else _gib(event.free_bytes)
+    free = "nobody knows how much is" if event.free_bytes is None else _size(event.free_bytes)
     doubt = "" if event.fits else "; it will hardly fit: lower `batch_size` or `resolution`"
     return (
-        f"memory {event.level}: about {_gib(event.peak_bytes)} at the peak, of which "
-        f"{_gib(event.needed_bytes)} are still to be taken; {free} is free{doubt}"
+        f"memory {event.level}: about {_size(event.peak_bytes)} at the peak, of which "
+        f"{_size(event.needed_bytes)} still have to be taken; {free} free{doubt}"
     )
 
 
@@ -191,10 +191,12 @@ def _plan(event: PlanEvent) -> str:
     ]
     if event.estimate is not None:
         width = max(map(len, event.estimate.parts))
-        lines += [f"  {name:{width}} {_gib(size)}" for name, size in event.estimate.parts.items()]
+        lines += [
+            f"  {name:{width}}  {_size(size):>10}" for name, size in event.estimate.parts.items()
+        ]
         lines.append(_estimate(event.estimate))
     return "\n".join([*lines, "Nothing was computed or written."])
 
 
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"
+def _size(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 else f"{size / 2**20:.1f} MiB"
