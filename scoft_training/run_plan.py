@@ -43,6 +43,8 @@ __all__ = ["Networks", "Prepared", "RunPlan", "RunRequest", "plan_run"]
 
 logger = logging.getLogger(__name__)
 
+_SMALL_FOR_SDXL = 768
+
 Networks = tuple[PerceptualBackbone | None, PerceptualBackbone | None]
 """The backbone of L_P and L_C, and LPIPS."""
 
@@ -141,6 +143,12 @@ class RunPlan:
         try:
             folder, run_id = self._find_run(dataset, base, networks)
             yield PhaseEvent("load models", 1, 1)
+            if base.family == "sdxl" and self.config.resolution < _SMALL_FOR_SDXL:
+                yield WarningEvent(
+                    f"`resolution` is {self.config.resolution}, and SDXL was made for pictures of "
+                    "1024 x 1024: what it draws of small ones has little to do with them. Set it "
+                    "to 1024, for the negatives, too."
+                )
         except BaseException:
             detach_lora(base.unet)
             raise

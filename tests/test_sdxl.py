@@ -170,6 +170,7 @@ def test_a_run_from_one_file_gives_a_lora_of_the_family(dataset, file, base, tmp
     assert main(["train", str(dataset.root), *words, "--output", str(output)]) == 0, (
         capsys.readouterr().err
     )
+    assert "`resolution` is 64, and SDXL was made for pictures of 1024" in capsys.readouterr().err
     lora = read_lora(output, base.unet)
     # Four projections of both attentions of each transformer: 2 x 2 + 2 x 3 down, 3 in the
     # middle, 3 x 3 + 3 x 2 up, 28 transformers in all.
