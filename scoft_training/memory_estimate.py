@@ -29,7 +29,7 @@ from .memory import apply_memory
 from .models import BaseModel, NoiseSchedule, attach_lora, lora_parameters
 from .objective import Objective
 
-__all__ = ["MemoryEstimate", "StepModel", "training_cost"]
+__all__ = ["MemoryEstimate", "StepModel", "training_model"]
 
 _META = torch.device("meta")
 _TOKENS = 77
@@ -270,22 +270,20 @@ def _preview(model: StepModel, _memory: MemoryConfig) -> None:
     vae.decode(model.batch().latents[:1].to(vae.dtype))
 
 
-def training_cost(
+def training_model(
     unet: nn.Module,
     vae: nn.Module,
     config: TrainConfig,
-    memory: MemoryConfig,
     *,
     dtype: torch.dtype,
     backbone: PerceptualBackbone | None = None,
-) -> MemoryEstimate:
-    """Return what a training of these networks would hold; nothing of them is changed.
+) -> StepModel:
+    """Return what tells what a training of these networks would hold; they are not changed.
 
     Args:
         unet: diffusers' UNet2DConditionModel without an adapter, on any device, meta too.
         vae: diffusers' AutoencoderKL, likewise.
         config: rank, resolution, batch size and losses.
-        memory: decided, without `auto`.
         dtype: of the UNet and the LoRA's computation.
         backbone: of L_P and L_C; None counts the decoder alone.
     """
@@ -302,8 +300,7 @@ def training_cost(
     captions: Any = None
     base = BaseModel("", "", unet, vae, captions, schedule, "")
     backbone = backbone or (_Pictures(dtype) if config.uses_denoising else None)
-    model = StepModel(base, config, backbone=backbone, lpips=None, dtype=dtype)
-    return model.estimate(memory)
+    return StepModel(base, config, backbone=backbone, lpips=None, dtype=dtype)
 
 
 class _LiveMeta(LiveBytes):  # type: ignore[no-untyped-call]

@@ -18,7 +18,7 @@ import torch
 from .config import MemoryConfig, TrainConfig, validate
 from .errors import ModelFileError
 from .memory import LEVELS, decide_memory
-from .memory_estimate import MemoryEstimate, training_cost
+from .memory_estimate import MemoryEstimate, training_model
 from .single_file_networks import checkpoint_parts_of, controlnet_of_file
 from .single_files import FILE_SUFFIXES, WeightsFile, open_weights, recognise
 
@@ -123,6 +123,7 @@ def _checkpoint_report(
     native = {"sd1": 512, "sd2": 768 if predicts_v else 512, "sdxl": 1024}[parts.family]
     config = dataclasses.replace(config, resolution=resolution or native)
     validate(config)
+    model = training_model(parts.unet, parts.vae, config, dtype=dtype)
     encoders = {
         f"text encoder{f' {number}' if number > 1 else ''}": _count(encoder)
         for number, encoder in enumerate(parts.text_encoders, start=1)
@@ -135,11 +136,7 @@ def _checkpoint_report(
         zero_terminal_snr=bool(parts.alphas_cumprod[-1] < 1e-6),
         config=config,
         costs=tuple(
-            TrainingCost(
-                level,
-                training_cost(parts.unet, parts.vae, config, _choices(level, config), dtype=dtype),
-            )
-            for level in LEVELS
+            TrainingCost(level, model.estimate(_choices(level, config))) for level in LEVELS
         ),
     )
 

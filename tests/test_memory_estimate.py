@@ -18,7 +18,7 @@ from stack import FAST, PoolBackbone, lora_base, make_batch, make_objective
 from scoft_training.config import MemoryConfig, TrainConfig
 from scoft_training.live_bytes import LiveBytes
 from scoft_training.memory import LEVELS, apply_memory, decide_memory
-from scoft_training.memory_estimate import MemoryEstimate, StepModel, training_cost
+from scoft_training.memory_estimate import MemoryEstimate, StepModel, training_model
 from scoft_training.models import detach_lora, lora_parameters
 from scoft_training.unet_layouts import layout_unet
 
@@ -267,7 +267,7 @@ def test_networks_on_meta_have_a_cost(vae):
     config = TrainConfig(rank=64, resolution=512)
     unet = layout_unet("sd1")
     names = list(unet.state_dict())
-    estimate = training_cost(unet, vae, config, FAST, dtype=torch.bfloat16)
+    estimate = training_model(unet, vae, config, dtype=torch.bfloat16).estimate(FAST)
     assert list(unet.state_dict()) == names, "the LoRA is attached to a twin"
     # 859.5 million weights of Stable Diffusion 1.x in two bytes each. Rank 64 at its 128 attention
     # projections: sum of 64 (in + out).
@@ -277,17 +277,17 @@ def test_networks_on_meta_have_a_cost(vae):
     assert estimate.weights["decoder"] == 4 * sum(
         value.numel() for part in (vae.decoder, vae.post_quant_conv) for value in part.parameters()
     )
-    half = training_cost(
-        unet, vae, dataclasses.replace(config, rank=32), FAST, dtype=torch.bfloat16
-    )
+    half = dataclasses.replace(config, rank=32)
+    half = training_model(unet, vae, half, dtype=torch.bfloat16).estimate(FAST)
     assert half.lora * 2 == estimate.lora
 
 
 @pytest.mark.slow
 def test_sdxl_has_a_cost(vae):
     config = TrainConfig(rank=16, resolution=1024, **NO_PICTURE)
-    kept = training_cost(layout_unet("sdxl"), vae, config, FAST, dtype=torch.bfloat16)
+    model = training_model(layout_unet("sdxl"), vae, config, dtype=torch.bfloat16)
+    kept = model.estimate(FAST)
     lean = dataclasses.replace(FAST, gradient_checkpointing="on")
-    lower = training_cost(layout_unet("sdxl"), vae, config, lean, dtype=torch.bfloat16)
+    lower = model.estimate(lean)
     assert kept.weights["unet"] == pytest.approx(2 * 2_567_463_684)
     assert 5 * lower.branches["unet"] < kept.branches["unet"]
