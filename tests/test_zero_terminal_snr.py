@@ -444,7 +444,7 @@ def test_negatives_are_those_of_diffusers(zero_snr, tmp_path):
 
 
 @predictions
-def test_a_folder_that_says_so_is_drawn_and_trained_with_it(prediction_type, tmp_path):
+def test_a_folder_that_says_so_is_drawn_with_it(prediction_type, tmp_path):
     save_random_base(tmp_path, prediction_type=prediction_type)
     path = tmp_path / "scheduler" / "scheduler_config.json"
     said = json.loads(path.read_text()) | {"rescale_betas_zero_snr": True}
