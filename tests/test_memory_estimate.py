@@ -207,6 +207,16 @@ def test_branches_are_alternatives_and_the_rest_adds_up():
     assert sum(estimate.parts().values()) == 1000 + 200 + 30 + 60 + 500 + 100 + 700 + 60
 
 
+def test_gradients_that_wait_for_the_next_micro_batch_are_there_all_along():
+    base = lora_base(torch.float32)
+    one = model_of(base, CONFIG).estimate(FAST)
+    many = dataclasses.replace(CONFIG, gradient_accumulation_steps=2)
+    two = model_of(base, many).estimate(FAST)
+    for branch in ("denoising", "decoder"):
+        assert two.branches[branch] == one.branches[branch] + one.lora
+    assert two.branches["optimizer"] == one.branches["optimizer"] == 2 * one.lora
+
+
 @pytest.mark.parametrize("batch_size", [1, 40])
 def test_each_level_takes_no_more_than_the_one_before(batch_size):
     config = dataclasses.replace(CONFIG, batch_size=batch_size)
