@@ -104,6 +104,16 @@ def test_the_page_that_queued_hears_every_step_and_no_other_page_does(training):
     assert other.ours() == []
 
 
+def test_the_page_hears_what_the_run_will_hold_and_finds_it_again(host, training):
+    _, page, _ = training
+    (estimate,) = page.ours("estimate")
+    kinds = [event["event"] for event in page.ours()]
+    assert kinds.index("estimate") < kinds.index("step")
+    assert 0 < estimate["needed_bytes"] < estimate["peak_bytes"]
+    _, report = told(host, f"/scoft/runs/{page.ours('settings')[0]['run_id']}")
+    assert report["estimate"]["peak_bytes"] == estimate["peak_bytes"]
+
+
 def test_the_hosts_bar_rises_over_all_phases_and_shows_pictures(training):
     _, page, _ = training
     bars = [m["data"] for m in page.messages if m["type"] == "progress"]
