@@ -5,6 +5,7 @@ The text encoder itself stays the host's, and is not copied as `bridge` copies t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..scoft_training.conditioning import Conditioning
 from ..scoft_training.errors import ConfigError
 from ..scoft_training.files import digest_json, digest_tensors
 from . import host
+from .bridge_weights import own_storage
 
 __all__ = ["HostCaptionEncoder"]
 
@@ -31,7 +33,7 @@ class HostCaptionEncoder:
         pooled: whether the model reads pooled embeddings, too, as SDXL does.
 
     Raises:
-        ConfigError: changes of the text encoder that the digest of its weights cannot tell.
+        ConfigError: changes or a storage of the text encoders that their digest cannot tell.
     """
 
     def __init__(self, clip: Any, *, pooled: bool = False) -> None:
@@ -39,6 +41,12 @@ class HostCaptionEncoder:
             raise ConfigError(
                 "This CLIP carries a LoRA beside its weights (loaded in bypass mode, or as a "
                 "hook). Load that LoRA with Load LoRA."
+            )
+        weights = clip.get_sd()
+        if storage := next(filter(None, map(own_storage, weights.values())), None):
+            raise ConfigError(
+                f"This CLIP's weights are quantised ({storage}). Load its text encoders in fp16, "
+                "bf16, fp32 or fp8, with the host's own loaders."
             )
         self._clip = clip
         self._pooled = pooled
@@ -53,7 +61,7 @@ class HostCaptionEncoder:
             for key, entries in sorted(clip.patcher.patches.items())
         ]
         self.digest = digest_json(
-            [digest_tensors(clip.get_sd()), digest_tensors(patches), strengths, clip.layer_idx]
+            [digest_tensors(weights), digest_tensors(patches), strengths, clip.layer_idx]
         )
 
     def encode(self, captions: Sequence[str]) -> EncodedCaptions:
@@ -64,7 +72,7 @@ class HostCaptionEncoder:
         """
         embeds, pooled, cut = [], [], []
         for index, caption in enumerate(captions):
-            tokens = self._clip.tokenize(caption, disable_weights=True)
+            tokens = self._clip.tokenize(_literal(caption), disable_weights=True)
             if any(len(chunks) > 1 for chunks in tokens.values()):
                 cut.append(index)
             first = {name: chunks[:1] for name, chunks in tokens.items()}
@@ -86,6 +94,11 @@ class HostCaptionEncoder:
         if device.type == "cpu":
             host.unload_models()
         return self
+
+
+def _literal(caption: str) -> str:
+    """Return what the host reads as this caption: it takes the backslash before a bracket away."""
+    return re.sub(r"\\([()])", r"\\\\\1", caption)
 
 
 def _copied(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..scoft_training.errors import ConfigError
 from .bridge_families import ACCEPTED
 
-__all__ = ["baked_weights", "filled", "norm_groups", "renamed"]
+__all__ = ["baked_weights", "filled", "norm_groups", "own_storage", "renamed"]
 
 _PLAIN = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -50,12 +50,19 @@ def baked_weights(
 
 def _foreign_format(value: Tensor) -> str | None:
     """Name the format of a weight that is no plain tensor of numbers; None for one that is."""
-    # GGUF's loader keeps classes of its own, even for weights of 16 bits, and tells the shape only.
+    if found := own_storage(value):
+        return found
+    return None if value.dtype in _PLAIN else str(value.dtype).removeprefix("torch.")
+
+
+def own_storage(value: Tensor) -> str | None:
+    """Name how a custom loader keeps a weight; None for a plain tensor of any format.
+
+    GGUF's keeps a class of its own, even for 16 bits, and shows the host shapes alone.
+    """
     if type(value) not in (Tensor, nn.Parameter):
         return type(value).__name__
-    if value.is_meta:
-        return "no plain tensors"
-    return None if value.dtype in _PLAIN else str(value.dtype).removeprefix("torch.")
+    return "no plain tensors" if value.is_meta else None
 
 
 def _copied(value: Any) -> Any:

@@ -157,6 +157,7 @@ def test_what_training_can_do_without_is_accepted(found):
         ("dit", "of the kind Flux, not a UNet", "takes base models of"),
         ("fp8", "MODEL's weights are quantised (float8_e4m3fn)", "in fp16, bf16 or fp32"),
         ("gguf", "MODEL's weights are quantised (GgufLike)", "in fp16, bf16 or fp32"),
+        ("clip_gguf", "CLIP's weights are quantised (GgufLike)", "fp16, bf16, fp32 or fp8"),
         ("lent", "MODEL's weights are quantised (no plain tensors)", "in fp16, bf16 or fp32"),
         ("more_weights", "beyond Stable Diffusion's layout (heatmap_head.bias; 2", "takes base"),
         ("flow", "samples by ModelSamplingDiscreteFlow and CONST", "takes the discrete schedules"),
