@@ -585,6 +585,8 @@ def refusals(folder: Path) -> dict[str, str]:
 
     ssd1b = {"transformer_depth": [0, 0, 2, 2, 4, 4], "transformer_depth_middle": -1}
     ssd1b |= {"transformer_depth_output": [0, 0, 0, 1, 1, 2, 10, 4, 4]}
+    vega = {"transformer_depth": [0, 0, 1, 1, 2, 2], "transformer_depth_middle": -1}
+    vega |= {"transformer_depth_output": [0, 0, 0, 1, 1, 1, 2, 2, 2]}
     others = {
         "inpainting": host_model("sd1", in_channels=9),
         "inpainting_xl": host_model("sdxl", in_channels=9),
@@ -595,6 +597,8 @@ def refusals(folder: Path) -> dict[str, str]:
             "sd2", kind="SD21UnclipL", adm_in_channels=1536, num_classes="sequential"
         ),
         "ssd1b": host_model("sdxl", kind="SSD1B", **ssd1b),
+        # Evenly thinner, but for the middle, which it lacks.
+        "vega": host_model("sdxl", kind="Segmind_Vega", **vega),
         "playground": host_model(
             "sdxl", tensors={"edm_mean": torch.zeros(1), "edm_std": torch.ones(1)}
         ),

@@ -151,6 +151,7 @@ def test_what_training_can_do_without_is_accepted(found):
         ("refiner", "is SDXL's refiner", "base models of Stable Diffusion 1.x and 2.x and of SDXL"),
         ("unclip", "is an unCLIP model (SD21UnclipL)", "takes base models of"),
         ("ssd1b", "(SSD1B) has layers left out unevenly", "takes base models of"),
+        ("vega", "(Segmind_Vega) has layers left out unevenly", "takes base models of"),
         ("playground", "samples by ModelSamplingContinuousEDM and EDM", "Playground 2.5"),
         ("cosxl", "ModelSamplingContinuousEDM and V_PREDICTION", "load another checkpoint"),
         ("video", "(SD15) draws videos", "takes base models of"),
