@@ -1,16 +1,18 @@
-"""Train at the true size of Stable Diffusion 1.5, on random weights, and time the parts alone.
+"""Train at the true size of Stable Diffusion 1.5 or SDXL, from one file of random weights.
 
-    python benchmarks/full_size.py [--steps 11] [--resolution 256] [--device auto]
+    python benchmarks/full_size.py [--family sd1] [--steps 11] [--resolution 256] [--ddim-steps 20]
 
-Builds the UNet (860 M parameters), VAE and text encoder from Stable Diffusion 1.5's own sizes and
-CLIP RN101 as the backbone, all random, draws the demo's pictures, and runs `--steps` steps with all
-four losses. Prints one line a step, the means of plain and perceptual steps and the peak of memory;
-then the bare parts, each timed by itself, and what a step would cost if it were nothing but them.
+Writes a checkpoint of the family's true shapes in fp16 and CLIP RN101 as the backbone, all random,
+draws the demo's pictures, loads the file as `--base` does, and runs `--steps` steps with all four
+losses. Prints what loading took, one line a step, the medians of plain and perceptual steps, and
+the peak of memory beside the estimate that was made before the first step; then, for Stable
+Diffusion 1.5, the bare parts, each timed by itself, and what a step of nothing else would cost.
 """
 
 import argparse
 import resource
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,55 +21,27 @@ from pathlib import Path
 import torch
 
 from scoft_training.backbones import load_backbone
-from scoft_training.config import TrainConfig
-from scoft_training.events import FinishedEvent, SettingsEvent, StepEvent, WarningEvent
+from scoft_training.conditioning import Conditioning
+from scoft_training.config import MemoryConfig, TrainConfig
+from scoft_training.events import (
+    EstimateEvent,
+    FinishedEvent,
+    SettingsEvent,
+    StepEvent,
+    WarningEvent,
+)
 from scoft_training.models import (
     BaseModel,
-    ClipCaptionEncoder,
-    NoiseSchedule,
     attach_lora,
+    load_base,
     resolve_device,
     resolve_precision,
 )
 from scoft_training.runs import RunRequest, run_training
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from random_stack import draw_demo_dataset, save_clip_tokenizer
-
-
-def build_base(folder: Path, dtype: torch.dtype) -> BaseModel:
-    """Stable Diffusion 1.5's networks with random weights."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-    vae = AutoencoderKL(
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-    )
-    text_encoder = CLIPTextModel(
-        CLIPTextConfig(
-            hidden_size=768, intermediate_size=3072, num_attention_heads=12, num_hidden_layers=12
-        )
-    )
-    save_clip_tokenizer(folder)
-    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    networks = (unet, vae, text_encoder)
-    unet, vae, text_encoder = (
-        network.to(dtype).requires_grad_(False).eval() for network in networks
-    )
-    return BaseModel(
-        name="sd15-random",
-        family="sd1",
-        unet=unet,
-        vae=vae,
-        captions=ClipCaptionEncoder(text_encoder, CLIPTokenizer.from_pretrained(folder)),
-        schedule=NoiseSchedule(scheduler.alphas_cumprod.double(), "epsilon"),
-        digest="sd15-random",
-    )
+from random_stack import draw_demo_dataset
+from true_shapes import write_checkpoint
 
 
 def save_backbone(path: Path) -> None:
@@ -105,14 +79,14 @@ def time_parts(
     backbone = load_backbone("clipconv", weights=backbone_file, device=device, dtype=dtype)
     side = config.resolution // 8
     latents = torch.randn(1, 4, side, side, device=device, dtype=dtype)
-    embeds = torch.randn(1, 77, 768, device=device, dtype=dtype)
+    captions = Conditioning(torch.randn(1, 77, 768, device=device, dtype=dtype))
     timesteps = torch.tensor([500], device=device)
 
     def forward(count: int) -> torch.Tensor:
         return unet(
             latents.expand(count, -1, -1, -1),
             timesteps.expand(count),
-            encoder_hidden_states=embeds.expand(count, -1, -1),
+            **Conditioning.cat([captions] * count).arguments(dtype),
         ).sample
 
     def without_graph(count: int) -> None:
@@ -139,53 +113,105 @@ def peak_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def load(path: Path, dtype: torch.dtype) -> BaseModel:
+    """Load the file and print what that took."""
+    before, begun = peak_bytes(torch.device("cpu")), time.perf_counter()
+    base = load_base(path, dtype=dtype, allow_download=False)
+    took, grown = time.perf_counter() - begun, peak_bytes(torch.device("cpu")) - before
+    size = path.stat().st_size
+    count = sum(value.numel() for value in base.unet.parameters())
+    print(
+        f"{base.family}: file {size / 2**30:.2f} GiB in fp16, loaded as {dtype} in {took:.1f} s "
+        f"and {grown / 2**30:.2f} GiB of memory at most; UNet {count:,} parameters"
+    )
+    return base
+
+
+def train(request: RunRequest) -> list[StepEvent]:
+    """Run, printing what is worth reading."""
+    steps = []
+    for event in run_training(request):
+        if isinstance(event, StepEvent):
+            steps.append(event)
+            print(f"step {event.step}: {event.seconds:.2f} s, {dict(event.losses)}", flush=True)
+        elif isinstance(event, EstimateEvent | SettingsEvent | WarningEvent | FinishedEvent):
+            print(event, flush=True)
+    return steps
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--family", choices=["sd1", "sdxl"], default="sd1")
     parser.add_argument("--steps", type=int, default=11)
     parser.add_argument("--resolution", type=int, default=256)
+    parser.add_argument("--ddim-steps", type=int, default=20)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--memory", default="auto")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.write:
+        write_checkpoint(arguments.write, arguments.family)
+        return
     device = resolve_device(arguments.device)
-    dtype = resolve_precision("auto", device)
-    config = TrainConfig(steps=arguments.steps, resolution=arguments.resolution)
+    dtype = resolve_precision(arguments.precision, device)
+    config = TrainConfig(
+        steps=arguments.steps,
+        resolution=arguments.resolution,
+        ddim_steps=arguments.ddim_steps,
+        precision=arguments.precision,
+    )
+    print(f"{device}, {dtype}, {torch.get_num_threads()} threads")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = build_base(folder / "tokenizer", dtype)
+        checkpoint = folder / f"{arguments.family}.safetensors"
+        # By another process, so that its memory does not count here.
+        words = ["--write", str(checkpoint), "--family", arguments.family]
+        subprocess.run([sys.executable, __file__, *words], check=True)
         save_backbone(folder / "rn101.safetensors")
         draw_demo_dataset(folder / "aruna")
-        count = sum(value.numel() for value in base.unet.parameters())
-        print(f"UNet: {count:,} parameters; {device}, {dtype}, {torch.get_num_threads()} threads")
-        request = RunRequest(
-            folder / "aruna",
-            base,
-            config,
-            device=str(device),
-            work=folder / "work",
-            backbone_weights=folder / "rn101.safetensors",
+        base = load(checkpoint, dtype)
+        steps = train(
+            RunRequest(
+                folder / "aruna",
+                base,
+                config,
+                memory=MemoryConfig(memory=arguments.memory),
+                device=str(device),
+                work=folder / "work",
+                backbone_weights=folder / "rn101.safetensors",
+            )
         )
-        steps = []
-        for event in run_training(request):
-            if isinstance(event, StepEvent):
-                steps.append(event)
-                print(f"step {event.step}: {event.seconds:.2f} s, {dict(event.losses)}", flush=True)
-            elif isinstance(event, (SettingsEvent, WarningEvent, FinishedEvent)):
-                print(event, flush=True)
-        peak = peak_bytes(device)
-        perceptual = [step.seconds for step in steps if "perceptual" in step.losses]
-        plain = [step.seconds for step in steps if "perceptual" not in step.losses]
-        print(f"peak memory: {peak / 2**30:.2f} GiB")
-        print(f"plain step: {statistics.median(plain):.2f} s (median of {len(plain)})")
-        print(f"perceptual step: {statistics.median(perceptual):.2f} s (of {len(perceptual)})")
-        parts = time_parts(base, config, folder / "rn101.safetensors", device, dtype)
-        for part, value in parts.items():
-            print(f"  {part}: {value:.3f} s")
-        one, two, learn, look = parts.values()
-        print(f"bare plain step: {one + learn:.2f} s (L_M's forward, forward and backward)")
-        chain = config.ddim_steps * two
-        print(
-            f"bare perceptual step: {one + learn + chain + look:.2f} s (and 20 DDIM steps, decoder)"
-        )
+        print(f"peak memory of the whole: {peak_bytes(device) / 2**30:.2f} GiB")
+        for kind, chosen in (
+            ("plain", [step.seconds for step in steps if "perceptual" not in step.losses]),
+            ("perceptual", [step.seconds for step in steps if "perceptual" in step.losses]),
+        ):
+            if chosen:
+                print(f"{kind} step: {statistics.median(chosen):.2f} s (median of {len(chosen)})")
+        if arguments.family == "sd1":
+            print_parts(base, config, folder / "rn101.safetensors", device, dtype)
+
+
+def print_parts(
+    base: BaseModel,
+    config: TrainConfig,
+    backbone_file: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> None:
+    """Time the bare parts and print what steps of nothing but them would take."""
+    parts = time_parts(base, config, backbone_file, device, dtype)
+    for part, value in parts.items():
+        print(f"  {part}: {value:.3f} s")
+    one, two, learn, look = parts.values()
+    print(f"bare plain step: {one + learn:.2f} s (L_M's forward, forward and backward)")
+    chain = config.ddim_steps * two
+    print(
+        f"bare perceptual step: {one + learn + chain + look:.2f} s (and {config.ddim_steps} DDIM "
+        "steps, decoder)"
+    )
 
 
 if __name__ == "__main__":

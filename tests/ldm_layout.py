@@ -20,6 +20,7 @@ __all__ = [
     "SDXL_VAE",
     "SD_TEXT",
     "SD_VAE",
+    "TRUE_SIZES",
     "build",
     "controlnet_tensors",
     "ldm_checkpoint",
@@ -89,6 +90,12 @@ SDXL_TEXT_2 = {
     "hidden_act": "gelu",
 }
 SDXL_VAE = {**SD_VAE, "scaling_factor": 0.13025}
+TRUE_SIZES = {
+    "sd1": (SD1_UNET, SD_VAE, SD_TEXT["sd1"]),
+    "sd2": (SD2_UNET, SD_VAE, SD_TEXT["sd2"]),
+    "sdxl": (SDXL_UNET, SDXL_VAE, SD_TEXT["sd1"], SDXL_TEXT_2),
+}
+"""Arguments of `build` for the networks of the releases."""
 
 
 def build(unet: dict, vae: dict, text: dict, text_2: dict | None = None) -> dict[str, Any]:

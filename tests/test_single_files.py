@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from ldm_layout import (
-    SD1_UNET,
-    SD2_UNET,
-    SD_TEXT,
-    SD_VAE,
-    SDXL_TEXT_2,
-    SDXL_UNET,
-    SDXL_VAE,
+    TRUE_SIZES,
     build,
     controlnet_tensors,
     ldm_checkpoint,
@@ -555,13 +549,8 @@ def test_an_sdxl_vae_stays_wide_where_the_rest_is_fp16(files):
 
 def full_size(family):
     """A checkpoint of the true shapes, on meta: (tensors, the networks it was written from)."""
-    configs = {
-        "sd1": (SD1_UNET, SD_VAE, SD_TEXT["sd1"]),
-        "sd2": (SD2_UNET, SD_VAE, SD_TEXT["sd2"]),
-        "sdxl": (SDXL_UNET, SDXL_VAE, SD_TEXT["sd1"], SDXL_TEXT_2),
-    }
     with torch.device("meta"):
-        networks = build(*configs[family])
+        networks = build(*TRUE_SIZES[family])
         return ldm_checkpoint(networks, family), networks
 
 

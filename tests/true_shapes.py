@@ -16,28 +16,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from ldm_layout import (
-    SD1_UNET,
-    SD2_UNET,
-    SD_TEXT,
-    SD_VAE,
-    SDXL_TEXT_2,
-    SDXL_UNET,
-    SDXL_VAE,
-    build,
-    ldm_checkpoint,
-)
+from ldm_layout import TRUE_SIZES, build, ldm_checkpoint
 from torch import Tensor
 
 CAPTIONS = ("an old house by the river, at dusk", "", "a (red) kite: " + "stone " * 90)
 SPREAD_BIAS = "output_blocks.11.1.transformer_blocks.0.norm1.bias"
 """By whose spread 2.x is told to predict noise or velocity."""
 
-_CONFIGS = {
-    "sd1": (SD1_UNET, SD_VAE, SD_TEXT["sd1"]),
-    "sd2": (SD2_UNET, SD_VAE, SD_TEXT["sd2"]),
-    "sdxl": (SDXL_UNET, SDXL_VAE, SD_TEXT["sd1"], SDXL_TEXT_2),
-}
 _FORMATS = {torch.float16: "F16", torch.int64: "I64", torch.float8_e4m3fn: "F8_E4M3"}
 
 
@@ -45,11 +30,11 @@ def networks_of(family: str) -> dict[str, Any]:
     """Return diffusers' and transformers' networks of a family, and its ControlNet; on meta."""
     from diffusers import ControlNetModel
 
-    unet = dict(_CONFIGS[family][0])
+    unet = dict(TRUE_SIZES[family][0])
     for key in ("up_block_types", "sample_size"):
         unet.pop(key, None)
     with torch.device("meta"):
-        return {**build(*_CONFIGS[family]), "controlnet": ControlNetModel(**unet)}
+        return {**build(*TRUE_SIZES[family]), "controlnet": ControlNetModel(**unet)}
 
 
 def drawn(name: str, shape: Iterable[int]) -> Tensor:
@@ -202,7 +187,7 @@ class Questions:
 
     def __init__(self, family: str) -> None:
         generator = torch.Generator().manual_seed(5)
-        width = _CONFIGS[family][0]["cross_attention_dim"]
+        width = TRUE_SIZES[family][0]["cross_attention_dim"]
         self.latents = torch.randn(1, 4, 32, 24, generator=generator)
         self.timesteps = torch.tensor([601])
         self.context = torch.randn(1, 77, width, generator=generator)
