@@ -23,13 +23,7 @@ import torch
 from scoft_training.backbones import load_backbone
 from scoft_training.conditioning import Conditioning
 from scoft_training.config import MemoryConfig, TrainConfig
-from scoft_training.events import (
-    EstimateEvent,
-    FinishedEvent,
-    SettingsEvent,
-    StepEvent,
-    WarningEvent,
-)
+from scoft_training.events import EstimateEvent, StepEvent
 from scoft_training.models import (
     BaseModel,
     attach_lora,
@@ -134,8 +128,11 @@ def train(request: RunRequest) -> list[StepEvent]:
         if isinstance(event, StepEvent):
             steps.append(event)
             print(f"step {event.step}: {event.seconds:.2f} s, {dict(event.losses)}", flush=True)
-        elif isinstance(event, EstimateEvent | SettingsEvent | WarningEvent | FinishedEvent):
-            print(event, flush=True)
+        elif isinstance(event, EstimateEvent):
+            print(
+                f"memory {event.level}: {event.peak_bytes / 2**30:.2f} GiB at the peak of the loop "
+                f"by the estimate, {event.needed_bytes / 2**30:.2f} of them still to be taken"
+            )
     return steps
 
 
@@ -149,7 +146,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--memory", default="auto")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=Path, help="write the checkpoint here and end")
     arguments = parser.parse_args()
     if arguments.write:
         write_checkpoint(arguments.write, arguments.family)

@@ -50,7 +50,7 @@ class ModelReport:
         path: the file.
         what: a noun, say "an SDXL checkpoint".
         family: "sd1", "sd2", "sdxl"; of a ControlNet what it goes with, in words.
-        formats: number format -> how many tensors have it.
+        formats: number format -> how many tensors of weights have it.
         num_bytes: of the file.
         parameters: part -> how many numbers it has.
         prediction_type: "epsilon" or "v_prediction"; None for a ControlNet.
@@ -100,7 +100,14 @@ def check_model(
     known: dict[str, Any] = {
         "path": path,
         "what": contents.what,
-        "formats": dict(Counter(_FORMAT_NAMES.get(kind, kind) for kind in file.formats.values())),
+        # Counters beside the weights, such as positions, are whole numbers and say nothing.
+        "formats": dict(
+            Counter(
+                _FORMAT_NAMES.get(kind, kind)
+                for kind in file.formats.values()
+                if not kind.startswith(("I", "U", "BOOL", "int", "uint", "bool"))
+            )
+        ),
         "num_bytes": path.stat().st_size,
     }
     if contents.kind == "controlnet":

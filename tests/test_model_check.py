@@ -50,16 +50,22 @@ def test_a_checkpoint_is_described_without_its_numbers(networks, tmp_path, capsy
     counts = [sum(v.numel() for v in one.parameters()) for one in networks["sdxl"].values()]
     assert list(found["parameters"].values()) == counts
     assert (found["family"], found["prediction_type"]) == ("sdxl", "v_prediction")
-    assert sum(found["formats"].values()) == len(open_weights(path).shapes)
+    assert found["formats"] == {"fp16": len(open_weights(path).shapes)}
     assert found["training"]["peak_bytes"]["low"] <= found["training"]["peak_bytes"]["fast"]
 
 
 def test_more_pictures_at_once_take_more(networks, tmp_path):
     path = tmp_path / "sd1.safetensors"
-    save_file(ldm_checkpoint(networks["sd1"], "sd1"), path)
+    tensors = ldm_checkpoint(networks["sd1"], "sd1")
+    assert (
+        tensors["cond_stage_model.transformer.text_model.embeddings.position_ids"].dtype
+        == torch.int64
+    )
+    save_file(tensors, path)
     peaks = []
     for config in (TrainConfig(), TrainConfig(batch_size=3), TrainConfig(rank=128)):
         report = check_model(path, config, resolution=64, dtype=torch.bfloat16)
+        assert report.formats.keys() == {"fp32"}, "positions are no weights"
         peaks.append(report.costs[0].estimate.peak)
     assert peaks[0] < peaks[1]
     assert peaks[0] < peaks[2]
