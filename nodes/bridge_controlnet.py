@@ -11,10 +11,10 @@ import comfy.utils
 import torch
 from torch import nn
 
-from ..scoft_training.control_models import ControlNet
+from ..scoft_training.control_models import ControlNet, kind_by_channels
 from ..scoft_training.errors import ConfigError
 from . import host
-from .bridge_families import diffusers_unet_config, family_of, kind_by_channels
+from .bridge_families import diffusers_unet_config, family_of
 from .bridge_weights import baked_weights, filled, norm_groups, renamed
 
 __all__ = ["control_names", "controlnet_from_host"]

@@ -19,14 +19,12 @@ __all__ = [
     "ACCEPTED",
     "diffusers_unet_config",
     "family_of",
-    "kind_by_channels",
     "noise_schedule",
     "require_plain_network",
 ]
 
 ACCEPTED = "Training on the canvas takes base models of Stable Diffusion 1.x and 2.x and of SDXL."
 
-_KINDS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
 _PREDICTIONS = {
     comfy.model_sampling.EPS: "epsilon",
     comfy.model_sampling.V_PREDICTION: "v_prediction",
@@ -66,11 +64,6 @@ def family_of(model: Any) -> str:
         return "sdxl"
     # As in a file: 2.x has linear layers around its attention where 1.x has convolutions.
     return "sd2" if layout.get("use_linear_in_transformer") else "sd1"
-
-
-def kind_by_channels(context_channels: int) -> str:
-    """Name a kind of model by the channels of the prompt embeddings that it reads."""
-    return _KINDS.get(context_channels, f"a model that reads {context_channels} channels")
 
 
 def require_plain_network(model: Any) -> None:

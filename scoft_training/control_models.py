@@ -27,6 +27,7 @@ from .weights import WeightsSpec, fill_network, find_weights, load_tensors
 __all__ = [
     "MIDAS",
     "ControlNet",
+    "kind_by_channels",
     "load_controlnet",
     "load_depth",
     "register_controlnet",
@@ -44,7 +45,7 @@ MIDAS = WeightsSpec(
 )
 """DPT-Hybrid of MiDaS 3.0, which controlnet_aux's MidasDetector uses; the digest is in its name."""
 
-_FAMILIES = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}
+_KINDS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
 _WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 
 
@@ -125,6 +126,11 @@ def load_controlnet(
     )
 
 
+def kind_by_channels(context_channels: int) -> str:
+    """Name a kind of model by the channels of the prompt embeddings that its UNet reads."""
+    return _KINDS.get(context_channels, f"a model that reads {context_channels} channels")
+
+
 def require_fitting(controlnet: ControlNet, base: BaseModel) -> None:
     """Refuse a ControlNet that was made for another kind of base model.
 
@@ -135,7 +141,7 @@ def require_fitting(controlnet: ControlNet, base: BaseModel) -> None:
     choose = "Choose a depth ControlNet made for the base model."
     dims = (theirs.cross_attention_dim, ours.cross_attention_dim)
     if dims[0] != dims[1]:
-        kinds = [_FAMILIES.get(dim, f"models with cross_attention_dim {dim}") for dim in dims]
+        kinds = [kind_by_channels(dim) for dim in dims]
         raise ModelFileError(
             f"ControlNet {controlnet.name}: this ControlNet is for {kinds[0]} but the base "
             f"{base.name} is {kinds[1]}. {choose}"

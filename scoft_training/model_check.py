@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from .config import MemoryConfig, TrainConfig, validate
+from .control_models import kind_by_channels
 from .errors import ModelFileError
 from .memory import LEVELS, decide_memory
 from .memory_estimate import MemoryEstimate, training_model
@@ -25,8 +26,6 @@ from .single_files import FILE_SUFFIXES, WeightsFile, open_weights, recognise
 __all__ = ["ModelReport", "TrainingCost", "check_model"]
 
 _FORMAT_NAMES = {"F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16"}
-_KINDS = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "SDXL"}
-"""By the channels of the prompt embeddings that a ControlNet reads."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +69,6 @@ class ModelReport:
     config: TrainConfig | None = None
     costs: tuple[TrainingCost, ...] = ()
 
-    @property
-    def is_base(self) -> bool:
-        """Whether it is a whole checkpoint, and not a ControlNet."""
-        return self.config is not None
-
 
 def check_model(
     path: Path, config: TrainConfig, *, resolution: int | None, dtype: torch.dtype
@@ -112,8 +106,7 @@ def check_model(
     }
     if contents.kind == "controlnet":
         network = controlnet_of_file(path, dtype, numbers=False)
-        channels = network.config.cross_attention_dim
-        family = _KINDS.get(channels, f"models that read {channels} channels")
+        family = kind_by_channels(network.config.cross_attention_dim)
         return ModelReport(**known, family=family, parameters={"ControlNet": _count(network)})
     return _checkpoint_report(file, known, config, resolution, dtype)
 

@@ -65,7 +65,9 @@ def _as_text(report: ModelReport) -> str:
         for kind, count in sorted(report.formats.items(), key=lambda pair: -pair[1])
     )
     lines = [f"{report.path}: {report.what}, {report.num_bytes / 1e9:.2f} GB, {formats}"]
-    lines += [f"{part}: {count / 1e6:,.1f} M parameters" for part, count in _parts(report)]
+    lines += [
+        f"{part}: {count / 1e6:,.1f} M parameters" for part, count in report.parameters.items()
+    ]
     config = report.config
     if config is None:
         lines.append(f"goes with: {report.family}")
@@ -89,10 +91,6 @@ def _as_text(report: ModelReport) -> str:
             f"{(parts['LoRA'] + parts['optimizer']) / _GIB:.1f}, a step {largest / _GIB:.1f}"
         )
     return "\n".join(lines)
-
-
-def _parts(report: ModelReport) -> list[tuple[str, int]]:
-    return list(report.parameters.items())
 
 
 def _as_json(report: ModelReport) -> dict[str, object]:

@@ -94,7 +94,7 @@ def test_a_controlnet_says_what_it_goes_with(networks, tmp_path, capsys):
     count = sum(value.numel() for value in network.parameters())
     assert f"a ControlNet, {path.stat().st_size / 1e9:.2f} GB, fp32" in text
     assert f"ControlNet: {count / 1e6:,.1f} M parameters" in text
-    assert "goes with: models that read 64 channels" in text
+    assert "goes with: a model that reads 64 channels" in text
     assert "training at" not in text
 
 

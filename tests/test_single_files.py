@@ -533,7 +533,7 @@ def test_an_sdxl_controlnet_does_not_go_with_another_family(networks, files, tmp
     base = load(files / "sd1.safetensors")
     base.unet.register_to_config(cross_attention_dim=768)
     with pytest.raises(
-        ModelFileError, match="this ControlNet is for SDXL but the base sd1 is SD 1"
+        ModelFileError, match="this ControlNet is for SDXL but the base sd1 is Stable Diffusion 1"
     ):
         require_fitting(controlnet, base)
 
