@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import TypeAlias
 
 from . import __version__
 from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
+from .dataset_commands import add_dataset
 from .errors import ConfigError, OutputError, ScoftError
 from .events import PlanEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"scoft {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
-        _add_dataset,
+        add_dataset,
         _add_caption,
         _add_depth,
         _add_negatives,
@@ -64,25 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(commands)
     return parser
-
-
-def _add_dataset(commands: _Commands) -> None:
-    dataset = commands.add_parser("dataset", help="look at a picture set")
-    dataset_commands = dataset.add_subparsers(required=True, metavar="COMMAND")
-    check = dataset_commands.add_parser(
-        "check", help="count the pictures by category and list every problem; exit 2 if unusable"
-    )
-    check.add_argument("dataset", type=Path, help="root folder, with train/metadata.jsonl in it")
-    check.add_argument("--split", default="train", help="which split (default: train)")
-    check.add_argument(
-        "--preset",
-        default="m",
-        metavar="PRESET",
-        help="check for what this preset needs: m generic captions, mpc negatives too (default: m)",
-    )
-    add_flags(check, TrainConfig, only=("resolution", "crop"))
-    check.add_argument("--json", action="store_true", help="print JSON for programs")
-    check.set_defaults(run=_check)
 
 
 def _add_caption(commands: _Commands) -> None:
@@ -204,25 +185,6 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
         default=True,
         help="whether missing weights may be fetched (default: on)",
     )
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from .data import read_dataset, report, report_json
-
-    config = config_from_flags(TrainConfig, arguments)
-    dataset = read_dataset(
-        arguments.dataset,
-        arguments.split,
-        needs_generic_captions=config.uses_generic_captions,
-        needs_negatives=config.uses_negatives,
-        crop_mode=config.crop,
-        resolution=config.resolution,
-    )
-    if arguments.json:
-        print(json.dumps(report_json(dataset), indent=2, ensure_ascii=False))
-    else:
-        print(report(dataset))
-    return 2 if dataset.errors else 0
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -129,7 +129,9 @@ def test_a_controlnet_for_another_base_is_refused(tmp_path):
     require_fitting(ControlNet.of("fits", network), base)
     network.register_to_config(cross_attention_dim=1024)
     base.unet.register_to_config(cross_attention_dim=768)
-    with pytest.raises(ModelFileError, match=r"this ControlNet is for Stable Diffusion 2\.x but the base .*1\.x"):
+    with pytest.raises(
+        ModelFileError, match=r"this ControlNet is for Stable Diffusion 2\.x but the base .*1\.x"
+    ):
         require_fitting(ControlNet.of("other", network), base)
     network.register_to_config(cross_attention_dim=768, layers_per_block=2)
     with pytest.raises(ModelFileError, match="layers_per_block is 2 where the base base has 1"):
