@@ -32,6 +32,7 @@ __all__ = [
     "DatasetRow",
     "RowReader",
     "read_card",
+    "refuses_consent",
 ]
 
 CATEGORIES: tuple[str, ...] = (
@@ -48,6 +49,8 @@ CATEGORIES: tuple[str, ...] = (
 """The nine categories of the paper's Table 3, in its order."""
 
 ERAS: tuple[str, ...] = ("traditional", "modern")
+
+_REFUSALS = ("no", "false", "refused")
 
 PREFIX_CATEGORIES: Mapping[str, str] = {
     "ARCH_": "architecture",
@@ -96,8 +99,14 @@ class DatasetRow:
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What card.json says about the set as a whole; everything is optional."""
+    """What card.json says about the set as a whole; everything is optional.
 
+    `name` is the set's where its folder is called otherwise; `contact` is where to ask that a
+    picture be removed, an address or a link.
+    """
+
+    name: str | None = None
+    contact: str | None = None
     culture: str | None = None
     suffix: str | None = None
     credits: tuple[str, ...] = ()
@@ -148,6 +157,15 @@ class RowReader:
         columns = Columns(values, self._findings, number, place(number))
         if columns.flag("include") is False:
             self.excluded += 1
+            return
+        if refuses_consent(values.get("consent")):
+            self.excluded += 1
+            self._findings.warn(
+                number,
+                "no-consent",
+                f"{place(number)} `consent` is false, so the picture is left out. Delete it if its "
+                "people or its photographer ask for that, or correct the column.",
+            )
             return
         row = self._read_columns(number, columns)
         if row is not None:
@@ -337,6 +355,8 @@ def read_card(root: Path, findings: Findings) -> DatasetCard:
         return DatasetCard()
     columns = Columns(values, findings, None, "card.json:")
     return DatasetCard(
+        name=columns.text("name") or None,
+        contact=columns.text("contact") or None,
         culture=columns.text("culture") or None,
         suffix=columns.text("suffix") or None,
         credits=columns.texts("credits", one_allowed=True),
@@ -345,6 +365,11 @@ def read_card(root: Path, findings: Findings) -> DatasetCard:
         notes=columns.text("notes") or None,
         extra=columns.rest,
     )
+
+
+def refuses_consent(value: Any) -> bool:
+    """Tell whether a `consent` says no: false, or the word; other text says on what terms."""
+    return value is False or (isinstance(value, str) and value.strip().casefold() in _REFUSALS)
 
 
 def _guess_category(file_name: str) -> str | None:
