@@ -18,6 +18,7 @@ from .errors import ConfigError, unknown_name
 __all__ = [
     "PRESETS",
     "CaptionConfig",
+    "DownloadConfig",
     "GenerateConfig",
     "MemoryConfig",
     "NegativesConfig",
@@ -500,6 +501,68 @@ class CaptionConfig:
     )
 
 
+@dataclass(frozen=True)
+class DownloadConfig:
+    """How `scoft dataset download` reads a table of links, and how politely it fetches."""
+
+    url_column: str = _option("", "Column of the links; empty finds it by its name.")
+    caption_column: str = _option("", "Column of the cultural captions; empty finds it by name.")
+    encoding: str = _option("", "What the table is encoded in; empty tells it, UTF-8 first.")
+    retry_dead: bool = _option(
+        False, "Try all links again that gave no picture, not only those that may come back."
+    )
+    min_side: int = _option(
+        200, "Pictures with a shorter side, in pixels, are left out.", minimum=1, maximum=10_000
+    )
+    max_megabytes: int = _option(50, "Largest file that is fetched.", minimum=1, maximum=2000)
+    at_once: int = _option(
+        8, "Files fetched at once, each from another host.", minimum=1, maximum=64, advanced=True
+    )
+    host_delay: float = _option(
+        0.5,
+        "Seconds between two requests to a host; its robots.txt may ask for more.",
+        minimum=0.0,
+        maximum=600.0,
+        advanced=True,
+    )
+    tries: int = _option(
+        3, "How often a link is asked that may come back.", minimum=1, maximum=20, advanced=True
+    )
+    retry_delay: float = _option(
+        1.0,
+        "Seconds before the second try, doubled before each further one, more or less by chance.",
+        minimum=0.0,
+        maximum=600.0,
+        advanced=True,
+    )
+    longest_wait: float = _option(
+        60.0,
+        "Longest time that a host may ask to wait; a link that asks for more is left for the next "
+        "run.",
+        minimum=0.0,
+        maximum=3600.0,
+        advanced=True,
+    )
+    seconds_per_file: float = _option(
+        120.0, "Longest time for one file.", minimum=0.1, maximum=86_400.0, advanced=True
+    )
+    header_seconds: float = _option(
+        30.0,
+        "Longest time for an answer to begin, and between two pieces of it.",
+        minimum=0.1,
+        maximum=3600.0,
+        advanced=True,
+    )
+    trust_host: str = _option(
+        "",
+        "HOST:PORT, several parted by commas, that may be asked although they lie in a private "
+        "network.",
+        advanced=True,
+    )
+    culture: str = _option("", "Written into the set's card.json; empty writes none.")
+    suffix: str = _option("", "Likewise: names the culture in prompts, such as `in Korea`.")
+
+
 _LDM = {"ldm_weight": 1.0, "memorization_weight": 0.0} | {
     "perceptual_weight": 0.0,
     "contrastive_weight": 0.0,
@@ -582,7 +645,14 @@ def preset_differences(config: TrainConfig) -> list[str]:
 
 
 def validate(
-    config: TrainConfig | MemoryConfig | GenerateConfig | CaptionConfig | NegativesConfig,
+    config: (
+        TrainConfig
+        | MemoryConfig
+        | GenerateConfig
+        | CaptionConfig
+        | NegativesConfig
+        | DownloadConfig
+    ),
 ) -> None:
     """Check every value against its range and against the values it has to go with.
 
