@@ -1,17 +1,22 @@
-"""Bytes that people saved as text, decoded: UTF-8 first, other encodings guessed and said."""
+"""Bytes that people saved as text, decoded: UTF-8 first, other encodings guessed and said.
+
+chardet ranks the encodings, since of the two well-kept libraries it is right far more often on
+captions of a few words. What it proposes counts only where all files of a folder become text that
+somebody may have written; where two such readings are as likely, the user is asked.
+"""
 
 from __future__ import annotations
 
 import codecs
+import itertools
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import charset_normalizer
 
 from .errors import DatasetError
 
-__all__ = ["DecodedText", "decode_text", "decode_texts", "guess_sentence"]
+__all__ = ["DecodedText", "decode_text", "decode_texts", "guess_sentence", "looks_misread"]
 
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -21,6 +26,30 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_LEGACY = """
+    cp949 johab cp932 euc_jis_2004 gb18030 big5hkscs
+    cp1250 cp1251 cp1252 cp1253 cp1254 cp1255 cp1256 cp1257 cp1258
+    iso8859-2 iso8859-5 iso8859-6 iso8859-7 iso8859-8 iso8859-15
+    koi8-r koi8-u cp437 cp850 cp852 cp866 cp874 mac-roman
+""".split()
+"""What chardet may choose from; each stands for the smaller sets that it contains."""
+
+_ESCAPED = ("iso2022_jp_2", "iso2022_kr", "hz", "utf-7")
+"""Encodings whose bytes are plain ASCII, and so pass as UTF-8."""
+
+_CLEAR = 1.15
+"""How many times as likely as the next reading chardet must hold the best one."""
+
+_REMEDY = (
+    'save it as UTF-8, or state what it is by "encoding" in card.json, say {"encoding": "cp949"}.'
+)
+_TOGETHER = dict.fromkeys(
+    "HIRAGANA KATAKANA KATAKANA-HIRAGANA IDEOGRAPHIC BOPOMOFO HALFWIDTH FULLWIDTH".split(), "CJK"
+)
+"""Scripts that stand in one word with Chinese characters, as their names in Unicode begin."""
+
+_HIDDEN_UTF7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}-?")
 
 
 @dataclass(frozen=True)
@@ -35,41 +64,51 @@ class DecodedText:
 def decode_text(data: bytes, *, where: str, encoding: str | None = None) -> DecodedText:
     """Decode one file's bytes.
 
-    UTF-8 and whatever begins with a byte order mark is certain; the rest is guessed.
-
     Args:
         data: the file's bytes.
         where: begins the error's sentence, say "metadata.jsonl:".
-        encoding: what the user states; then nothing is guessed.
+        encoding: what the user states; it holds unless the file begins with a byte order mark.
+
+    Returns:
+        the text; UTF-8 and what begins with a byte order mark is certain, the rest is a guess.
 
     Raises:
         DatasetError: the stated encoding is unknown or does not fit, or none can be told.
     """
-    return decode_texts([data], where=where, encoding=encoding)[0]
+    decoded = decode_texts({where: data}, encoding=encoding)[where]
+    if isinstance(decoded, DatasetError):
+        raise decoded
+    return decoded
 
 
 def decode_texts(
-    pieces: Sequence[bytes], *, where: str, encoding: str | None = None
-) -> tuple[DecodedText, ...]:
+    pieces: Mapping[str, bytes], *, encoding: str | None = None
+) -> dict[str, DecodedText | DatasetError]:
     """Decode files that belong together: those that are not UTF-8 share one guess.
 
     Args:
-        pieces: each file's bytes.
-        where: begins the error's sentence.
-        encoding: what the user states; then nothing is guessed.
+        pieces: each file's bytes, by what begins an error's sentence about it.
+        encoding: what the user states; it holds for files without a byte order mark.
 
-    Raises:
-        DatasetError: the stated encoding is unknown or does not fit, or none can be told.
+    Returns:
+        for each file its text, or the error that says why there is none.
     """
     if encoding is not None:
-        return tuple(_decode_as(piece, encoding, where) for piece in pieces)
-    certain = [_certain(piece) for piece in pieces]
-    unknown = [piece for piece, text in zip(pieces, certain, strict=True) if text is None]
-    guess = _guess(unknown, where) if unknown else ""
-    return tuple(
-        text or DecodedText(piece.decode(guess), guess, guessed=True)
-        for piece, text in zip(pieces, certain, strict=True)
-    )
+        return {where: _attempt(data, encoding, where) for where, data in pieces.items()}
+    found: dict[str, DecodedText | DatasetError] = {}
+    unknown: dict[str, bytes] = {}
+    for where, data in pieces.items():
+        certain = _certain(data)
+        if certain is not None:
+            found[where] = certain
+        elif (fault := _damage(data)) is not None:
+            found[where] = DatasetError(f"{where} {fault}")
+        else:
+            unknown[where] = data
+    guess = _guess(tuple(unknown.values())) if unknown else None
+    for where, data in unknown.items():
+        found[where] = _read_by(data, guess, where)
+    return {where: found[where] for where in pieces}
 
 
 def guess_sentence(decoded: DecodedText, *, where: str) -> str:
@@ -79,64 +118,218 @@ def guess_sentence(decoded: DecodedText, *, where: str) -> str:
         decoded: what was guessed.
         where: begins the sentence.
     """
-    sample = next((line.strip() for line in decoded.text.splitlines() if not line.isascii()), "")
+    lines = [line.strip() for line in decoded.text.splitlines()]
+    sample = next((line for line in lines if not line.isascii()), lines[0] if lines else "")
     shown = sample if len(sample) <= 60 else sample[:57] + "..."
     return (
-        f"{where} this is not UTF-8; it is read as {decoded.encoding}, so that a line is "
-        f"{shown!r}. If that is wrong, {_REMEDY}"
+        f"{where} this is not UTF-8 and was read as {decoded.encoding}, a guess, by which a line "
+        f"is {shown!r}. If that is wrong, {_REMEDY}"
     )
 
 
-_REMEDY = (
-    'save it as UTF-8, or state what it is by "encoding" in card.json, say {"encoding": "cp949"}.'
-)
+def looks_misread(text: str) -> bool:
+    """Whether text is what UTF-8 looks like once another program took it for Windows-1252."""
+    if text.isascii():
+        return "\ufffd" in text
+    if "\ufffd" in text:
+        return True
+    for name in ("cp1252", "latin-1"):
+        try:
+            return not text.encode(name).decode("utf-8").isascii()
+        except UnicodeError:
+            continue
+    return False
+
+
+def _attempt(data: bytes, encoding: str, where: str) -> DecodedText | DatasetError:
+    """Decode by what the user states."""
+    try:
+        name = codecs.lookup(encoding).name
+        marked = any(data.startswith(mark) for mark, _ in _MARKS)
+        if marked and (certain := _certain(data)) is not None:
+            return certain
+        return DecodedText(data.decode(name).removeprefix("\ufeff"), name, guessed=False)
+    except LookupError:
+        return DatasetError(
+            f"{where} the stated encoding {encoding!r} is unknown. Write one that Python knows, "
+            "say utf-8, cp949, shift_jis, gb18030, big5 or windows-1252."
+        )
+    except UnicodeError as error:
+        return DatasetError(
+            f"{where} this is not {encoding}, which is stated as its encoding ({error}). State "
+            "another one, or save it as UTF-8."
+        )
 
 
 def _certain(data: bytes) -> DecodedText | None:
+    """Return the text if nothing has to be guessed."""
     for mark, name in _MARKS:
         if data.startswith(mark):
-            try:
-                return DecodedText(data[len(mark) :].decode(name), name, guessed=False)
-            except UnicodeDecodeError:
-                return None
-    if 0 in data or 0x1B in data:
-        return None
+            data, encoding = data[len(mark) :], name
+            break
+    else:
+        encoding = "utf-8"
+        if 0 in data or _is_wide(data) or _is_escaped(data):
+            return None
     try:
-        return DecodedText(data.decode("utf-8"), "utf-8", guessed=False)
+        return DecodedText(data.decode(encoding), encoding, guessed=False)
     except UnicodeDecodeError:
         return None
 
 
-def _decode_as(data: bytes, encoding: str, where: str) -> DecodedText:
+def _is_wide(data: bytes) -> bool:
+    """Whether every second byte is the same control byte, as in UTF-16 of Hindi or Arabic."""
+    if len(data) < 4 or len(data) % 2:
+        return False
+    return any(
+        len(set(side) - {0x20, 0x00}) == 1 and max(side) < 0x20 for side in (data[0::2], data[1::2])
+    )
+
+
+def _is_escaped(data: bytes) -> bool:
+    """Whether ASCII bytes hold the shifts of ISO-2022, HZ or UTF-7."""
+    if not data.isascii():
+        return False
+    return (
+        b"\x1b$" in data or b"\x1b(" in data or (b"~{" in data and b"~}" in data) or _is_utf7(data)
+    )
+
+
+def _is_utf7(data: bytes) -> bool:
+    """Whether each `+` begins letters of one script; `+` before a word does so by chance only."""
+    runs = _HIDDEN_UTF7.findall(data)
+    if not runs or b"+" in _HIDDEN_UTF7.sub(b"", data).replace(b"+-", b""):
+        return False
     try:
-        text = data.decode(encoding)
-    except LookupError as error:
-        raise DatasetError(
-            f"{where} Unknown encoding {encoding!r}. Write one that Python knows, say utf-8, "
-            "cp949, shift_jis, gb18030, big5 or windows-1252."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            f"{where} this is not {encoding}: byte {error.start + 1} does not fit. State another "
-            'encoding by "encoding" in card.json, or save it as UTF-8.'
-        ) from error
-    return DecodedText(text.removeprefix("\ufeff"), codecs.lookup(encoding).name, guessed=False)
-
-
-def _guess(pieces: Sequence[bytes], where: str) -> str:
-    for match in charset_normalizer.from_bytes(b"\n".join(pieces)):
-        if all(_is_plain(piece, match.encoding) for piece in pieces):
-            return match.encoding
-    raise DatasetError(f"{where} its encoding cannot be told. If you know it, {_REMEDY}")
-
-
-def _is_plain(data: bytes, encoding: str) -> bool:
-    """Whether bytes decode to characters that a caption has."""
-    try:
-        text = data.decode(encoding)
+        hidden = "".join(run.decode("utf-7") for run in runs)
     except UnicodeDecodeError:
         return False
-    return all(
-        character in "\t\n\r" or unicodedata.category(character) not in ("Cc", "Co", "Cn", "Cs")
-        for character in text
+    return not hidden.isascii() and _is_plausible(data.decode("utf-7", "replace"))
+
+
+def _damage(data: bytes) -> str | None:
+    """Return what to say of UTF-8 that is spoilt in places, or None if it is another encoding."""
+    if any(data.startswith(mark) for mark, _ in _MARKS):
+        return "its byte order mark does not fit the rest. Save the file anew as UTF-8."
+    if 0 in data:
+        return None
+    good, bad = 0, []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        text = line.decode("utf-8", "replace")
+        faults = text.count("\ufffd")
+        multiple = sum(character > "\u007f" for character in text) - faults
+        if faults:
+            bad.append(number)
+            # A byte lost in a sentence of UTF-8; other encodings hold such characters by chance.
+            good += multiple if multiple >= 4 * faults else 0
+        else:
+            good += multiple
+    if not bad or good < 2:
+        return None
+    return (
+        f"line {bad[0]} is not UTF-8, though the rest is. Write that line anew in an editor that "
+        "saves UTF-8."
     )
+
+
+def _guess(pieces: Sequence[bytes]) -> str | None:
+    """Return the encoding that fits most of the pieces and is clearly the likeliest."""
+    if any(0 in piece or _is_wide(piece) for piece in pieces):
+        fitting = [name for name in _WIDE if all(_fits(piece, name) for piece in pieces)]
+        return min(fitting, key=lambda name: _block_count(pieces, name), default=None)
+    counts = {
+        name: sum(_fits(piece, name) for piece in pieces)
+        for name in (_ESCAPED if all(map(_is_escaped, pieces)) else _LEGACY)
+    }
+    most = max(counts.values())
+    # A single damaged file must not decide over the others.
+    if not most or most < 0.9 * len(pieces):
+        return None
+    allowed = [name for name, count in counts.items() if count == most]
+    kept = b"\n".join(piece for piece in pieces if any(_fits(piece, name) for name in allowed))
+    return _likeliest(kept, allowed)
+
+
+def _block_count(pieces: Sequence[bytes], encoding: str) -> int:
+    """Count the blocks of 256 characters in use: swapped bytes scatter a script over many."""
+    return len({ord(character) >> 8 for piece in pieces for character in piece.decode(encoding)})
+
+
+def _likeliest(data: bytes, allowed: Sequence[str]) -> str | None:
+    import chardet
+
+    ranked = chardet.detect_all(
+        data,
+        ignore_threshold=True,
+        include_encodings=allowed,
+        no_match_encoding=allowed[0],
+        compat_names=False,
+        prefer_superset=False,
+    )
+    readings: list[tuple[str, float, str]] = []
+    for entry in ranked:
+        name = entry["encoding"]
+        if name is None or not _fits(data, name):
+            continue
+        text = data.decode(name)
+        if all(text != known for _, _, known in readings):
+            readings.append((name, entry["confidence"], text))
+    if not readings:
+        return None
+    if len(readings) > 1 and readings[0][1] < _CLEAR * readings[1][1]:
+        return None
+    return readings[0][0]
+
+
+def _read_by(data: bytes, guess: str | None, where: str) -> DecodedText | DatasetError:
+    if guess is None:
+        return DatasetError(f"{where} its encoding cannot be told. If you know it, {_REMEDY}")
+    if not _fits(data, guess):
+        return DatasetError(
+            f"{where} this is not {guess}, as the other files seem to be; {_REMEDY}"
+        )
+    return DecodedText(data.decode(guess), guess, guessed=True)
+
+
+def _fits(data: bytes, encoding: str) -> bool:
+    """Whether bytes become text that somebody may have written."""
+    try:
+        return _is_plausible(data.decode(encoding))
+    except UnicodeError:
+        return False
+
+
+def _is_plausible(text: str) -> bool:
+    """Whether text has no odd characters, no word of two scripts, no capital or sign inside one."""
+    before = " "
+    for character, after in itertools.zip_longest(text, text[1:], fillvalue=" "):
+        kind = unicodedata.category(character)
+        if kind in ("Cc", "Co", "Cn", "Cs") and character not in "\t\n\r":
+            return False
+        if character.isascii():
+            before = character
+            continue
+        script = _script(character)
+        if kind[0] == "L":
+            alphabetic = script not in ("CJK", "HANGUL")
+            if alphabetic and before.isalpha() and _script(before) != script:
+                return False
+            if alphabetic and after.isalpha() and _script(after) != script:
+                return False
+            if kind == "Lu" and before.islower():
+                return False
+        elif kind[0] in "SPZN" and before.isalpha() and after.isalpha():
+            # An apostrophe or a middle dot may stand inside a word; Catalan and Yoruba have them.
+            if _is_alphabet(before) and _is_alphabet(after) and character not in "’·‑–\u00a0":
+                return False
+        before = character
+    return True
+
+
+def _is_alphabet(character: str) -> bool:
+    return _script(character) not in ("CJK", "HANGUL")
+
+
+def _script(character: str) -> str:
+    word = unicodedata.name(character, "").partition(" ")[0]
+    return _TOGETHER.get(word, word)
