@@ -271,12 +271,17 @@ def _no_plain_caption(row: DatasetRow, flags: tuple[tuple[str, ...], ...]) -> st
 def _state(work: Path, used: dict[str, tuple[int, tuple[str, ...]]]) -> Iterator[Event]:
     """Put captions into rows.jsonl, but not over what somebody else has stated."""
     last: dict[str, Overlay] = {}
+    whole: dict[str, Overlay] = {}
     for statement in read_statements(work):
+        if statement.only_generic_captions is not None:
+            whole[statement.sha256] = statement
+        elif "only_generic_captions" in statement.unset:
+            whole.pop(statement.sha256, None)
         if statement.generic_captions is not None:
             last[statement.sha256] = statement
     new = []
     for sha256, (number, captions) in used.items():
-        before = last.get(sha256)
+        before = whole.get(sha256) or last.get(sha256)
         if before is not None and before.generic_captions == captions:
             continue
         if before is not None and before.by != CAPTIONS_BY:

@@ -3,82 +3,95 @@
 A line is one statement about one picture, with who, when and why; it holds only what it changes.
 Lines stay in the order in which they were written, and a later one has the last word on what it
 states. The dataset itself is only read (`data`).
+
+Statements are appended and flushed one by one, under a lock that other processes respect. Each line
+ends in a newline: a last one that does not and that is no JSON was torn by a killed process, before
+anybody was told that it is kept. It does not count, and the next writer moves it to rows.jsonl.torn
+(in case it was a person's, written in an editor).
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import datetime
 import json
-import re
+import logging
+import os
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from .data import Dataset
-from .data_checks import Columns, Findings, parse_object, read_text
-from .data_rows import CATEGORIES, ERAS, DatasetRow
-from .errors import DatasetError, unknown_name
+from .data_rows import DatasetRow, refuses_consent
+from .errors import DatasetError, OutputError
 from .files import write_aside
+from .statements import (
+    OVERLAYS,
+    STATED_TEXTS,
+    Overlay,
+    format_statement,
+    merge_overlay,
+    merged,
+    now,
+    parse_statement,
+)
 
 __all__ = [
     "OVERLAYS",
     "Overlay",
+    "add_statement",
     "merge_overlay",
     "now",
+    "overlay_row",
     "read_overlays",
     "read_statements",
+    "statements_by_picture",
     "with_overlays",
     "write_overlays",
 ]
 
-OVERLAYS = "rows.jsonl"
+logger = logging.getLogger(__name__)
 
-_WRITING = threading.Lock()
+_LOCK_SECONDS = 30.0
+_REMEMBERED = 8
+
+_WRITING = threading.RLock()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Overlay:
-    """What is stated about one picture; None is not stated.
+@dataclass(frozen=True)
+class _File:
+    """A rows.jsonl as it was read; never changed afterwards, so threads may share it.
 
     Attributes:
-        sha256: of the picture, 64 hex digits.
-        by: who says so: a person's name as they wrote it, or a command.
-        at: when, as an ISO date, with or without the time.
-        why: the reason.
-        generic_captions: added to the row's own; of statements the latest counts.
-        cultural_caption: in place of the row's.
-        category: likewise; one of CATEGORIES.
-        era: likewise; one of ERAS.
-        credit: likewise.
-        licence: likewise.
-        include: False drops the row; True takes an earlier False back.
-        extra: what else the line holds, kept as it is.
+        stamp: what tells this state of the file from another.
+        data: its bytes without the torn ones.
+        lines: each line that is not blank, as text, with its statement or what is wrong with it.
+        torn: the bytes at the end that do not count.
+        by_picture: the statements about each picture.
+        numbers: how many lines there are, blank ones included.
     """
 
-    sha256: str
-    by: str
-    at: str
-    why: str
-    generic_captions: tuple[str, ...] | None = None
-    cultural_caption: str | None = None
-    category: str | None = None
-    era: str | None = None
-    credit: str | None = None
-    licence: str | None = None
-    include: bool | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    stamp: tuple[int, int, int]
+    data: bytes
+    lines: tuple[tuple[str, Overlay | DatasetError], ...]
+    torn: bytes
+    by_picture: Mapping[str, tuple[Overlay, ...]]
+    numbers: int
 
-    def stated(self) -> dict[str, Any]:
-        """Return what it changes, by name."""
-        values = {name: getattr(self, name) for name in _CHANGES}
-        return {name: value for name, value in values.items() if value is not None}
+    def require_whole(self) -> None:
+        """Raise what is wrong with the first broken line, if there is one."""
+        for _, found in self.lines:
+            if isinstance(found, DatasetError):
+                raise found
 
 
-_TEXTS = ("cultural_caption", "category", "era", "credit", "licence")
-_CHANGES = ("generic_captions", *_TEXTS, "include")
+_EMPTY = _File((0, 0, 0), b"", (), b"", {}, 0)
+_files: OrderedDict[Path, _File] = OrderedDict()
 
 
 def read_overlays(work: Path | str) -> dict[str, Overlay]:
@@ -90,10 +103,8 @@ def read_overlays(work: Path | str) -> dict[str, Overlay]:
     Raises:
         DatasetError: a line is broken; the sentence names it, and the file stays as it is.
     """
-    overlays: dict[str, Overlay] = {}
-    for statement in read_statements(work):
-        overlays[statement.sha256] = merge_overlay(overlays.get(statement.sha256), statement)
-    return overlays
+    held = ((sha256, merged(of)) for sha256, of in statements_by_picture(work).items())
+    return {sha256: overlay for sha256, overlay in held if overlay is not None}
 
 
 def read_statements(work: Path | str) -> list[Overlay]:
@@ -102,174 +113,281 @@ def read_statements(work: Path | str) -> list[Overlay]:
     Raises:
         DatasetError: as by `read_overlays`.
     """
-    return [
-        _parse(number, line) for number, line in enumerate(_lines(work), start=1) if line.strip()
-    ]
+    found = _read(Path(work))
+    found.require_whole()
+    return [one for _, one in found.lines if isinstance(one, Overlay)]
 
 
-def merge_overlay(earlier: Overlay | None, later: Overlay) -> Overlay:
-    """Return the earlier one with what the later one states in its place.
+def statements_by_picture(work: Path | str) -> Mapping[str, tuple[Overlay, ...]]:
+    """Return the statements about each picture by its sha256, the earliest first.
 
-    Who, when and why are the later one's; the lines of the file keep each its own.
+    Raises:
+        DatasetError: as by `read_overlays`.
     """
-    if earlier is None:
-        return later
-    if earlier.sha256 != later.sha256:
-        raise ValueError(f"two pictures: {earlier.sha256} and {later.sha256}")
-    return dataclasses.replace(
-        earlier,
-        by=later.by,
-        at=later.at,
-        why=later.why,
-        extra={**earlier.extra, **later.extra},
-        **later.stated(),
-    )
+    found = _read(Path(work))
+    found.require_whole()
+    return found.by_picture
 
 
-def write_overlays(work: Path | str, overlays: Mapping[str, Overlay] | Iterable[Overlay]) -> None:
-    """Add statements to rows.jsonl, in one step; what others stated stays there.
+def add_statement(work: Path | str, overlay: Overlay) -> Overlay | None:
+    """Append one statement and flush it; nothing that was stated before is touched.
 
-    A line by the same person with the same reason goes, if the new one states all that it did, so
+    What already holds, said last by the same person for the same reason, is not written again, so
+    that a request which is sent twice counts once.
+
+    Returns:
+        what held for the picture before.
+
+    Raises:
+        DatasetError: it could not be read back, or the file is not UTF-8.
+        OutputError: it cannot be written; the file is as it was.
+    """
+    work = Path(work)
+    with _locked(work):
+        found = _read(work)
+        parsed = parse_statement(found.numbers + 1, format_statement(overlay))
+        held = merged(found.by_picture.get(parsed.sha256, ()))
+        if not (_says_nothing(parsed) or _holds(held, parsed)):
+            _append(work, found, format_statement(parsed))
+        return held
+
+
+def write_overlays(work: Path | str, overlays: Iterable[Overlay]) -> None:
+    """Add a command's statements to rows.jsonl, in one step; what others stated stays there.
+
+    A line by the same command with the same reason goes, if the new one states all that it did, so
     that repeating a command does not make the file grow. Every other line keeps its bytes: unknown
     keys, and even lines that cannot be read, are not lost. What already holds, said last by the
     same person for the same reason, is not written again.
 
     Args:
         work: the work folder.
-        overlays: statements, which are written as they are; or what is to hold, as a mapping like
-            that of `read_overlays`, of which the values that do not hold yet are written.
+        overlays: statements, which are written as they are.
 
     Raises:
         DatasetError: one of them could not be read back, or the file is not UTF-8.
         OutputError: it cannot be written; the old file is there.
     """
-    # A person may decide on a page while captions are written in another thread.
-    with _WRITING:
+    work = Path(work)
+    with _locked(work):
         _write_statements(work, overlays)
 
 
 def with_overlays(
     rows: Dataset | Iterable[DatasetRow], overlays: Mapping[str, Overlay]
 ) -> tuple[DatasetRow, ...]:
-    """Return copies of the rows with what is stated about their pictures.
+    """Return copies of the rows with what is stated about their pictures, as by `overlay_row`.
 
-    Generic captions are the row's own, then the overlay's, each once. Any other value of an overlay
-    stands in place of the row's. Rows whose overlay says `include` False are left out; those that
-    the dataset itself leaves out are not among `rows`, so True cannot bring them back.
+    Rows whose overlay says `include` False, or states that consent was refused, are left out; those
+    that the dataset itself leaves out are not among `rows`, so True cannot bring them back.
     """
     given = rows.rows if isinstance(rows, Dataset) else rows
-    applied = (_applied(row, overlays.get(row.sha256)) for row in given)
-    return tuple(row for row in applied if row is not None)
+    applied = ((row, overlays.get(row.sha256)) for row in given)
+    return tuple(overlay_row(row, overlay) for row, overlay in applied if not _leaves_out(overlay))
 
 
-def now() -> str:
-    """Return the time of a statement that is made now, to the second, in UTC."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+def overlay_row(row: DatasetRow, overlay: Overlay | None) -> DatasetRow:
+    """Return a copy of a row with what an overlay states, whether it is left out or not.
 
-
-def _applied(row: DatasetRow, overlay: Overlay | None) -> DatasetRow | None:
+    Generic captions are the row's own, then the overlay's, each once; or `only_generic_captions`
+    alone, where stated. Any other value of an overlay stands in place of the row's.
+    """
     if overlay is None:
         return row
-    if overlay.include is False:
-        return None
-    captions = dict.fromkeys([*row.generic_captions, *(overlay.generic_captions or ())])
-    texts = {name: value for name in _TEXTS if (value := getattr(overlay, name)) is not None}
-    guessed = row.category_guessed and overlay.category is None
+    captions = overlay.only_generic_captions
+    if captions is None:
+        captions = (*row.generic_captions, *(overlay.generic_captions or ()))
+    texts: dict[str, Any] = {
+        name: value or None
+        for name in STATED_TEXTS
+        if (value := getattr(overlay, name)) is not None
+    }
+    consent = row.consent
+    if overlay.consent is not None:
+        consent = None if overlay.consent == "" else overlay.consent
     return dataclasses.replace(
-        row, generic_captions=tuple(captions), category_guessed=guessed, **texts
-    )
-
-
-def _write_statements(
-    work: Path | str, overlays: Mapping[str, Overlay] | Iterable[Overlay]
-) -> None:
-    lines = [line for line in _lines(work) if line.strip()]
-    kept: list[tuple[str, Overlay | None]] = [(line, _parse_or_none(line)) for line in lines]
-    whole = isinstance(overlays, Mapping)
-    changed = False
-    for overlay in overlays.values() if isinstance(overlays, Mapping) else overlays:
-        held = _merged([old for _, old in kept if old and old.sha256 == overlay.sha256])
-        new = _difference(held, overlay) if whole else overlay
-        line = _format(new)
-        parsed = _parse(len(kept) + 1, line)
-        if _says_nothing(parsed) or _holds(held, parsed):
-            continue
-        kept = [(text, old) for text, old in kept if old is None or not _covers(parsed, old)]
-        kept.append((line, parsed))
-        changed = True
-    if not changed:
-        return
-    data = "".join(f"{line}\n" for line, _ in kept).encode("utf-8")
-    write_aside(Path(work) / OVERLAYS, lambda aside: _write(aside, data))
-
-
-def _lines(work: Path | str) -> list[str]:
-    path = Path(work) / OVERLAYS
-    # Not splitlines: a caption may hold U+2028 and its like.
-    return read_text(path, OVERLAYS).split("\n") if path.exists() else []
-
-
-def _parse(number: int, line: str) -> Overlay:
-    where = f"{OVERLAYS}, row {number}:"
-    findings = Findings()
-    values = parse_object(line, where=where)
-    columns = Columns(values, findings, number, where)
-    named = {name: columns.text(name) or "" for name in ("sha256", "by", "at", "why")}
-    captions = tuple(text for text in columns.texts("generic_captions", one_allowed=True) if text)
-    texts = {name: columns.text(name) or None for name in _TEXTS}
-    include = columns.flag("include")
-    for problem in findings.in_order():
-        raise DatasetError(problem.message)
-    named["sha256"] = named["sha256"].lower()
-    if not re.fullmatch("[0-9a-f]{64}", named["sha256"]):
-        raise DatasetError(
-            f"{where} `sha256` must be the 64 hex digits of a picture's sha256 but got "
-            f"{named['sha256']!r}. Write it so, or remove the line."
-        )
-    for name in ("by", "why"):
-        if not named[name]:
-            raise DatasetError(
-                f"{where} `{name}` is missing. Write who says so (`by`), when (`at`) and `why`."
-            )
-    try:
-        datetime.date.fromisoformat(named["at"][:10])
-    except ValueError as error:
-        raise DatasetError(
-            f"{where} `at` must be an ISO date such as 2026-03-31 but got {named['at']!r}. Write "
-            "it so."
-        ) from error
-    for name, known in (("category", CATEGORIES), ("era", ERAS)):
-        if texts[name] is not None and texts[name] not in known:
-            raise DatasetError(f"{where} {unknown_name(name, str(texts[name]), known)}")
-    stated = values.get("generic_captions") is not None
-    return Overlay(
-        generic_captions=captions if stated else None,
-        include=include,
-        extra=columns.rest,
-        sha256=named["sha256"],
-        by=named["by"],
-        at=named["at"],
-        why=named["why"],
+        row,
+        generic_captions=tuple(dict.fromkeys(captions)),
+        category_guessed=row.category_guessed and overlay.category is None,
+        consent=consent,
         **texts,
     )
 
 
-def _parse_or_none(line: str) -> Overlay | None:
+def _leaves_out(overlay: Overlay | None) -> bool:
+    return overlay is not None and (overlay.include is False or refuses_consent(overlay.consent))
+
+
+def _write_statements(work: Path, overlays: Iterable[Overlay]) -> None:
+    found = _read(work)
+    kept: dict[int, str] = {index: line for index, (line, _) in enumerate(found.lines)}
+    places: dict[str, dict[int, Overlay]] = {}
+    for index, (_, old) in enumerate(found.lines):
+        if isinstance(old, Overlay):
+            places.setdefault(old.sha256, {})[index] = old
+    number = len(found.lines)
+    for overlay in overlays:
+        line = format_statement(overlay)
+        parsed = parse_statement(number + 1, line)
+        of_picture = places.setdefault(parsed.sha256, {})
+        if _says_nothing(parsed) or _holds(merged(of_picture.values()), parsed):
+            continue
+        for index in [at for at, old in of_picture.items() if _covers(parsed, old)]:
+            del kept[index], of_picture[index]
+        kept[number], of_picture[number] = line, parsed
+        number += 1
+    if number == len(found.lines):
+        return
+    if found.torn:
+        _keep_torn(work, found.torn)
+    data = "".join(f"{line}\n" for line in kept.values()).encode("utf-8")
+    write_aside(work / OVERLAYS, lambda aside: _write(aside, data))
+
+
+def _append(work: Path, found: _File, line: str) -> None:
+    path = work / OVERLAYS
+    end = len(found.data)
+    data = f"{line}\n".encode()
+    if found.data and not found.data.endswith(b"\n"):
+        data = b"\n" + data  # written by hand, in an editor that leaves the last newline out
+    if found.torn:
+        _keep_torn(work, found.torn)
+    elif not found.data:
+        write_aside(path, lambda aside: _write(aside, data))
+        return
     try:
-        return _parse(0, line)
-    except DatasetError:
-        return None
+        with path.open("rb+", buffering=0) as file:
+            file.truncate(end)
+            file.seek(end)
+            try:
+                if file.write(data) != len(data):
+                    raise OSError("no room on the disk")
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise OutputError(
+            f"{path}: could not be written ({error}). Nothing was changed; make room on the disk, "
+            "then decide again."
+        ) from error
 
 
-def _format(overlay: Overlay) -> str:
-    values = {
-        "sha256": overlay.sha256,
-        **overlay.stated(),
-        "by": overlay.by,
-        "at": overlay.at,
-        "why": overlay.why,
-    }
-    return json.dumps({**overlay.extra, **values}, ensure_ascii=False)
+def _keep_torn(work: Path, torn: bytes) -> None:
+    logger.warning("%s ended in the middle of a line; that is in %s.torn", OVERLAYS, OVERLAYS)
+    try:
+        with (work / f"{OVERLAYS}.torn").open("ab") as file:
+            file.write(torn + b"\n")
+    except OSError as error:
+        raise OutputError(
+            f"{work / OVERLAYS}: could not be written ({error}). Make room on the disk."
+        ) from error
+
+
+@contextlib.contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Keep other threads and processes from writing rows.jsonl for the length of a block.
+
+    The system frees the lock of a killed process.
+    """
+    with _WRITING, contextlib.ExitStack() as stack:
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(work / f"{OVERLAYS}.lock", timeout=_LOCK_SECONDS)
+            stack.enter_context(lock.acquire(poll_interval=0.005))
+        except filelock.Timeout as error:
+            raise OutputError(
+                f"{work / OVERLAYS}: another program has been writing it for {_LOCK_SECONDS:.0f} "
+                "seconds. Close it, then try again."
+            ) from error
+        except NotImplementedError:
+            logger.warning("%s: this disk knows no locks; let one program write at a time", work)
+        except OSError as error:
+            raise OutputError(
+                f"{work / OVERLAYS}: could not be written ({error}). Choose a work folder that you "
+                "may write to."
+            ) from error
+        yield
+
+
+def _read(work: Path) -> _File:
+    """Return rows.jsonl as it is now; what is known of it already is not parsed again."""
+    path = work / OVERLAYS
+    key = work.absolute()
+    known = _files.get(key, _EMPTY)
+    try:
+        stat = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return _EMPTY
+    stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    if known.stamp == stamp:
+        return known
+    found = _parse_file(stamp, _read_bytes(path), known)
+    _files[key] = found
+    with contextlib.suppress(KeyError):  # another thread may have dropped it already
+        _files.move_to_end(key)
+        if len(_files) > _REMEMBERED:
+            _files.popitem(last=False)
+    return found
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be opened ({error.strerror}). It must be a file that you may read."
+        ) from error
+
+
+def _parse_file(stamp: tuple[int, int, int], data: bytes, known: _File) -> _File:
+    """Parse a file's bytes; of one that only grew, what is new."""
+    whole, torn = _split_torn(data)
+    grown = known.data.endswith(b"\n") and whole.startswith(known.data)
+    before = known if grown else _EMPTY
+    lines, numbers = list(before.lines), before.numbers
+    by_picture = dict(before.by_picture)
+    new: dict[str, list[Overlay]] = {}
+    # Not splitlines: a caption may hold U+2028 and its like.
+    for line in _decoded(whole[len(before.data) :], before.numbers).split("\n"):
+        numbers += 1
+        if not line.strip():
+            continue
+        try:
+            one = parse_statement(numbers, line)
+            new.setdefault(one.sha256, []).append(one)
+            lines.append((line, one))
+        except DatasetError as error:
+            lines.append((line, error))
+    for sha256, statements in new.items():
+        by_picture[sha256] = (*by_picture.get(sha256, ()), *statements)
+    # The text after the last newline is no line.
+    numbers -= whole.endswith(b"\n") or not whole
+    return _File(stamp, whole, tuple(lines), torn, by_picture, numbers)
+
+
+def _split_torn(data: bytes) -> tuple[bytes, bytes]:
+    """Return what counts of a file's bytes, and the torn rest."""
+    end = data.rfind(b"\n") + 1
+    last = data[end:]
+    try:
+        complete = not last or isinstance(json.loads(last), dict)
+    except ValueError:
+        complete = False
+    return (data, b"") if complete else (data[:end], last)
+
+
+def _decoded(data: bytes, lines_before: int) -> str:
+    bad = data.find(0)
+    if bad < 0:
+        try:
+            return data.decode("utf-8-sig" if lines_before == 0 else "utf-8")
+        except UnicodeDecodeError as error:
+            bad = error.start
+    row = lines_before + data.count(b"\n", 0, bad) + 1
+    raise DatasetError(
+        f"{OVERLAYS}, row {row}: this is not UTF-8 text. Save the file as UTF-8 in your editor."
+    )
 
 
 def _same_source(one: Overlay, other: Overlay) -> bool:
@@ -279,39 +397,21 @@ def _same_source(one: Overlay, other: Overlay) -> bool:
 def _covers(new: Overlay, old: Overlay) -> bool:
     return (
         _same_source(new, old)
-        and old.stated().keys() <= new.stated().keys()
+        and old.touched() <= new.touched()
         and old.extra.keys() <= new.extra.keys()
     )
 
 
-def _merged(statements: list[Overlay]) -> Overlay | None:
-    held: Overlay | None = None
-    for statement in statements:
-        held = merge_overlay(held, statement)
-    return held
-
-
-def _difference(held: Overlay | None, wanted: Overlay) -> Overlay:
-    """Return a statement of those values alone that do not hold yet."""
-    if held is None:
-        return wanted
-    same: dict[str, Any] = {
-        name: None for name, value in wanted.stated().items() if getattr(held, name) == value
-    }
-    extra = {k: v for k, v in wanted.extra.items() if k not in held.extra or held.extra[k] != v}
-    return dataclasses.replace(wanted, extra=extra, **same)
-
-
 def _says_nothing(overlay: Overlay) -> bool:
-    return not overlay.stated() and not overlay.extra
+    return not overlay.touched() and not overlay.extra
 
 
 def _holds(held: Overlay | None, new: Overlay) -> bool:
     """Tell whether a statement would change nothing: neither what holds nor who said so."""
     if held is None or not _same_source(held, new):
         return False
-    merged = merge_overlay(held, new)
-    return dataclasses.replace(merged, at=held.at) == held
+    after = merge_overlay(held, new)
+    return dataclasses.replace(after, at=held.at) == held
 
 
 def _write(aside: Path, data: bytes) -> None:

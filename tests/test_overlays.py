@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
+import threading
 
 import pytest
 from stack import write_demo
@@ -11,10 +14,13 @@ from scoft_training.errors import DatasetError
 from scoft_training.overlays import (
     OVERLAYS,
     Overlay,
+    add_statement,
     merge_overlay,
     now,
+    overlay_row,
     read_overlays,
     read_statements,
+    statements_by_picture,
     with_overlays,
     write_overlays,
 )
@@ -33,6 +39,8 @@ FULL = overlay(
     era="traditional",
     credit="Kim",
     licence="CC BY 4.0",
+    consent="written, 2026",
+    only_generic_captions=(),
     include=False,
     extra={"mood": {"calm": 1}},
 )
@@ -54,7 +62,7 @@ def dataset(tmp_path_factory):
 
 def test_what_is_written_is_read(tmp_path):
     other = overlay(TWO, include=True)
-    write_overlays(tmp_path, {ONE: FULL, TWO: other})
+    write_overlays(tmp_path, [FULL, other])
     assert read_overlays(tmp_path) == {ONE: FULL, TWO: other}
     assert read_statements(tmp_path) == [FULL, other]
     assert json.loads(text_of(tmp_path).split("\n")[0])["by"] == "Kim"
@@ -113,20 +121,6 @@ def test_restating_what_was_overruled_takes_effect(tmp_path):
     assert [one.by for one in read_statements(tmp_path)] == ["Lee", "Kim"]
 
 
-def test_of_a_changed_mapping_only_the_changes_are_written(tmp_path):
-    machine = overlay(by="scoft caption", why="captions", generic_captions=("a bowl",))
-    write_overlays(tmp_path, [machine, overlay(TWO, era="modern")])
-    overlays = read_overlays(tmp_path)
-    overlays[ONE] = merge_overlay(overlays[ONE], overlay(category="city"))
-    write_overlays(tmp_path, overlays)
-    assert [one.stated() for one in read_statements(tmp_path)] == [
-        {"generic_captions": ("a bowl",)},
-        {"era": "modern"},
-        {"category": "city"},
-    ]
-    assert read_overlays(tmp_path) == overlays
-
-
 GOOD = {"sha256": ONE, "by": "Kim", "at": "2026-03-31", "why": "seen"}
 
 
@@ -140,6 +134,8 @@ GOOD = {"sha256": ONE, "by": "Kim", "at": "2026-03-31", "why": "seen"}
         ({**GOOD, "at": "yesterday"}, r"row 3: `at` must be an ISO date .* got 'yesterday'"),
         ({**GOOD, "include": "no"}, r"row 3: `include` must be true or false but got \"no\""),
         ({**GOOD, "category": "citty"}, r"row 3: Unknown category 'citty'.*mean 'city'\?"),
+        ({**GOOD, "unset": ["licnce"]}, r"row 3: `unset`: Unknown column .* mean 'licence'\?"),
+        ({**GOOD, "consent": 1}, r"row 3: `consent` must be text, true or false but got 1"),
         ({**GOOD, "generic_captions": [1]}, r"row 3: `generic_captions` must be text or a list"),
     ],
 )
@@ -204,3 +200,112 @@ def test_a_dropped_row_is_gone_and_can_be_taken_back(dataset, tmp_path):
     assert left == tuple(row for row in dataset.rows if row.sha256 != sha256)
     write_overlays(tmp_path, [overlay(sha256, by="Lee", include=True)])
     assert with_overlays(dataset, read_overlays(tmp_path)) == dataset.rows
+
+
+def test_what_is_taken_back_is_the_datasets_own_again(dataset, tmp_path):
+    row = dataset.rows[0]
+    write_overlays(tmp_path, [overlay(row.sha256, cultural_caption="wrong", era="modern")])
+    add_statement(tmp_path, overlay(row.sha256, by="Lee", unset=("cultural_caption",)))
+    held = read_overlays(tmp_path)[row.sha256]
+    assert (held.cultural_caption, held.era) == (None, "modern")
+    assert overlay_row(row, held).cultural_caption == row.cultural_caption
+    assert [one.unset for one in read_statements(tmp_path)] == [(), ("cultural_caption",)]
+    add_statement(tmp_path, overlay(row.sha256, cultural_caption="right"))
+    assert read_overlays(tmp_path)[row.sha256].cultural_caption == "right"
+
+
+def test_whole_lists_of_captions_stand_whatever_a_captioner_adds(dataset, tmp_path):
+    row = dataset.rows[0]
+    add_statement(tmp_path, overlay(row.sha256, only_generic_captions=("mine",)))
+    write_overlays(tmp_path, [overlay(row.sha256, by="scoft caption", generic_captions=("its",))])
+    assert overlay_row(row, read_overlays(tmp_path)[row.sha256]).generic_captions == ("mine",)
+    add_statement(tmp_path, overlay(row.sha256, unset=("only_generic_captions",)))
+    changed = overlay_row(row, read_overlays(tmp_path)[row.sha256])
+    assert changed.generic_captions == (*row.generic_captions, "its")
+
+
+def test_an_empty_text_states_that_there_is_none(dataset):
+    row = dataclasses.replace(dataset.rows[0], credit="Kim", era="modern", consent=True)
+    changed = overlay_row(row, overlay(row.sha256, credit="", era="", consent=""))
+    assert (changed.credit, changed.era, changed.consent) == (None, None, None)
+
+
+@pytest.mark.parametrize("consent", [False, "no"])
+def test_a_row_whose_consent_was_refused_is_left_out_even_if_included(dataset, consent):
+    sha256 = dataset.rows[0].sha256
+    stated = overlay(sha256, consent=consent, include=True)
+    assert with_overlays(dataset, {sha256: stated}) == dataset.rows[1:]
+
+
+def test_added_statements_stay_all_and_the_same_one_twice_counts_once(tmp_path):
+    assert add_statement(tmp_path, overlay(include=False)) is None
+    held = add_statement(tmp_path, overlay(include=True, at="2026-04-01"))
+    assert held.include is False
+    add_statement(tmp_path, overlay(include=True, at="2026-04-02"))
+    assert [one.include for one in read_statements(tmp_path)] == [False, True]
+    assert [one.at for one in statements_by_picture(tmp_path)[ONE]] == ["2026-03-31", "2026-04-01"]
+
+
+@pytest.mark.parametrize("torn", [b'{"sha256": "11', '{"why": "새'.encode()[:-1], b"\0\0\0"])
+def test_a_torn_last_line_does_not_count_and_the_next_writer_moves_it(tmp_path, torn):
+    add_statement(tmp_path, overlay(era="modern"))
+    whole = (tmp_path / OVERLAYS).read_bytes()
+    (tmp_path / OVERLAYS).write_bytes(whole + torn)
+    assert read_overlays(tmp_path)[ONE].era == "modern"
+    add_statement(tmp_path, overlay(TWO, era="modern"))
+    assert set(read_overlays(tmp_path)) == {ONE, TWO}
+    assert (tmp_path / OVERLAYS).read_bytes().startswith(whole)
+    assert (tmp_path / f"{OVERLAYS}.torn").read_bytes() == torn + b"\n"
+
+
+def test_a_last_line_without_its_newline_counts_if_it_is_whole(tmp_path):
+    (tmp_path / OVERLAYS).write_text(json.dumps({**GOOD, "era": "modern"}))
+    assert read_overlays(tmp_path)[ONE].era == "modern"
+    add_statement(tmp_path, overlay(TWO, era="modern"))
+    assert set(read_overlays(tmp_path)) == {ONE, TWO}
+
+
+def test_what_others_write_in_between_is_seen(tmp_path):
+    add_statement(tmp_path, overlay(era="modern"))
+    read_overlays(tmp_path)
+    with (tmp_path / OVERLAYS).open("a") as file:
+        file.write(json.dumps({**GOOD, "sha256": TWO, "era": "modern"}) + "\n" + "{\n")
+    with pytest.raises(DatasetError, match="row 3"):
+        read_overlays(tmp_path)
+    write_lines(tmp_path, json.dumps({**GOOD, "era": "traditional"}))
+    assert read_overlays(tmp_path) == {ONE: overlay(why="seen", era="traditional")}
+
+
+WRITER = """
+import sys
+from scoft_training.overlays import Overlay, add_statement, write_overlays
+work, name = sys.argv[1:]
+for number in range(40):
+    one = Overlay(sha256="1" * 64, by=name, at="2026-03-31", why=str(number), credit=name)
+    add_statement(work, one) if number % 2 else write_overlays(work, [one])
+"""
+
+
+def test_processes_and_threads_lose_no_statement(tmp_path):
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), f"process {number}"])
+        for number in range(2)
+    ]
+
+    def state(name):
+        for number in range(40):
+            add_statement(tmp_path, overlay(by=name, why=str(number), credit=name))
+
+    threads = [threading.Thread(target=state, args=(f"thread {n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    found = {}
+    for one in read_statements(tmp_path):
+        found.setdefault(one.by, []).append(one.why)
+    assert found == {
+        name: [str(number) for number in range(40)]
+        for name in ("process 0", "process 1", "thread 0", "thread 1")
+    }
