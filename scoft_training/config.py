@@ -23,6 +23,7 @@ __all__ = [
     "MemoryConfig",
     "NegativesConfig",
     "Option",
+    "ReportConfig",
     "TrainConfig",
     "named_after_values",
     "options",
@@ -563,6 +564,54 @@ class DownloadConfig:
     suffix: str = _option("", "Likewise: names the culture in prompts, such as `in Korea`.")
 
 
+@dataclass(frozen=True)
+class ReportConfig:
+    """What `scoft dataset report` counts as a problem. All numbers are ours."""
+
+    near_duplicate_bits: int = _option(
+        10,
+        "Pictures whose perceptual hashes differ in at most so many of 64 bits are "
+        "near-duplicates.",
+        minimum=0,
+        maximum=20,
+        advanced=True,
+    )
+    caption_overlap: float = _option(
+        0.75,
+        "Captions that share at least this part of their runs of three letters repeat each other.",
+        minimum=0.3,
+        maximum=1.0,
+        advanced=True,
+    )
+    least_sharpness: float = _option(
+        12.0,
+        "Pictures whose sharpest parts are less sharp than this are blurred.",
+        minimum=0.0,
+        maximum=200.0,
+        advanced=True,
+    )
+    least_side: int = _option(
+        512,
+        "Pictures with a shorter side are small; as the resolution of training.",
+        minimum=1,
+        maximum=2048,
+    )
+    similar_backbone: str = _option(
+        "dreamsim",
+        "Network that gives a second opinion on near-duplicates if its weights are on this "
+        "machine; it is not downloaded.",
+        choices=("dreamsim", "dreamsim_vitb32", "none"),
+    )
+    similar_threshold: float | None = _option(
+        None,
+        "Pictures nearer to each other than this in that network are near-duplicates, too; none "
+        "takes half the distance under which it drops a negative.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+
+
 _LDM = {"ldm_weight": 1.0, "memorization_weight": 0.0} | {
     "perceptual_weight": 0.0,
     "contrastive_weight": 0.0,
@@ -651,6 +700,7 @@ def validate(
         | GenerateConfig
         | CaptionConfig
         | NegativesConfig
+        | ReportConfig
         | DownloadConfig
     ),
 ) -> None:
