@@ -18,6 +18,7 @@ from torch import Tensor
 from .data_checks import METADATA, Findings, Problem, place, printable, read_text
 from .data_rows import CATEGORIES, ERAS, DatasetCard, DatasetRow, RowReader, read_card
 from .errors import DatasetError
+from .file_digests import FileDigests
 from .files import digest_json
 from .pictures import (
     Crop,
@@ -46,7 +47,8 @@ _WHOLE = Crop(0.0, 0.0, 1.0, 1.0)
 class Dataset:
     """One split of a dataset: the rows that can be used, and everything wrong with the others.
 
-    `excluded` counts the rows that the user left out by `include: false`.
+    `excluded` counts the rows that the user left out by `include: false`; `faulty` holds those that
+    have a picture and an error.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class Dataset:
     rows: tuple[DatasetRow, ...]
     problems: tuple[Problem, ...]
     excluded: int
+    faulty: tuple[DatasetRow, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -122,6 +125,7 @@ def read_dataset(
     check_pictures: bool = True,
     crop_mode: str = "center",
     resolution: int | None = None,
+    digests: FileDigests | None = None,
 ) -> Dataset:
     """Read and check one split; problems are collected, so that the user sees all of them at once.
 
@@ -134,6 +138,7 @@ def read_dataset(
             and small pictures. Without it files are only hashed.
         crop_mode: how training will crop, which decides what shapes negatives may have.
         resolution: the training resolution; pictures that it would enlarge get a warning.
+        digests: remembered ones, for pages and reports; without them every file is hashed.
 
     Returns:
         the dataset; a row with an error is among `problems` and not among `rows`.
@@ -154,6 +159,7 @@ def read_dataset(
         check_pictures=check_pictures,
         crop_mode=crop_mode,
         resolution=resolution,
+        digests=digests,
     )
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -171,6 +177,7 @@ def read_dataset(
         rows=tuple(row for row in rows if row.number not in bad),
         problems=findings.in_order(),
         excluded=reader.excluded,
+        faulty=tuple(row for row in rows if row.number in bad),
     )
 
 

@@ -21,6 +21,7 @@ from .data_checks import (
     read_text,
 )
 from .errors import DatasetError, unknown_name
+from .file_digests import FileDigests
 from .files import file_sha256
 from .pictures import companion_crop, decide_crop, open_depth, open_picture
 
@@ -130,6 +131,7 @@ class RowReader:
         check_pictures: bool,
         crop_mode: str,
         resolution: int | None,
+        digests: FileDigests | None = None,
     ) -> None:
         self.rows: list[DatasetRow] = []
         self.seen = 0
@@ -142,6 +144,7 @@ class RowReader:
         self._check_pictures = check_pictures
         self._crop_mode = crop_mode
         self._resolution = resolution
+        self._digests = digests
         # Rows may share negatives; each file is hashed once, and decoded once in each role.
         self._sha256s: dict[Path, str] = {}
         self._sizes: dict[tuple[Path, str], tuple[int, int]] = {}
@@ -290,7 +293,7 @@ class RowReader:
                 raise DatasetError(f"{where} {fault}")
             kind = f"unreadable-{role}"
             if path not in self._sha256s:
-                self._sha256s[path] = _sha256(path, where)
+                self._sha256s[path] = _sha256(path, where, self._digests)
             if self._check_pictures and (path, role) not in self._sizes:
                 self._sizes[path, role] = open_file(path, where=where).size
         except DatasetError as error:
@@ -379,9 +382,9 @@ def _guess_category(file_name: str) -> str | None:
     )
 
 
-def _sha256(path: Path, where: str) -> str:
+def _sha256(path: Path, where: str, digests: FileDigests | None) -> str:
     try:
-        return file_sha256(path)
+        return file_sha256(path) if digests is None else digests.sha256(path)
     except OSError as error:
         raise DatasetError(
             f"{where} cannot be opened ({error.strerror}). It must be a file that you may read."
