@@ -1,16 +1,20 @@
 /**
- * The gallery: one dialog with the pictures of a dataset and with its negatives, filters over
- * both, and counts. The two views themselves are `pictures_view` and `negatives_view`.
+ * The review desk: one dialog with the pictures of a dataset and with its negatives, who reviews, what
+ * happened last and the way back from it. The two views are `pictures_view` and `negatives_view`.
  */
 
+import { askName } from "./asking.mjs";
+import { Desk } from "./desk.mjs";
 import { button, element, replaceChildren, setText } from "./dom.mjs";
 import { count } from "./format.mjs";
+import { isCommand, isTyping, showKeys } from "./keys.mjs";
 import { modal } from "./modal.mjs";
-import { NEGATIVE_FILTERS, negativesRow } from "./negatives_view.mjs";
-import { PICTURE_FILTERS, pictureCard } from "./pictures_view.mjs";
+import { NegativesView } from "./negatives_view.mjs";
+import { PicturesView } from "./pictures_view.mjs";
+import { Reviewer } from "./reviewer.mjs";
 
 /**
- * Open the gallery; it is on the screen, with what the server answered, when the promise resolves.
+ * Open the desk; it is on the screen, with what the server answered, when the promise resolves.
  *
  * @param {Object} options
  * @param {Object} options.server: of `serverOf`.
@@ -21,41 +25,36 @@ import { PICTURE_FILTERS, pictureCard } from "./pictures_view.mjs";
  */
 export async function openGallery({ server, dataset, negatives = null, onClose = () => {} }) {
   const answer = await server.dataset(dataset);
-  const gallery = new Gallery(server, answer, negatives);
+  const reviewer = new Reviewer(browserStorage(), askName);
+  const gallery = new Gallery(new Desk({ server, dataset: answer, reviewer }), negatives);
   gallery.dialog.addEventListener("close", onClose);
   gallery.dialog.showModal();
   await gallery.choose(negatives ? "negatives" : "pictures");
-  gallery.tabs.find((tab) => tab.getAttribute("aria-pressed") === "true").focus();
   return gallery;
 }
 
 class Gallery {
-  constructor(server, dataset, set) {
-    this.server = server;
-    this.dataset = dataset;
-    this.setId = set ?? dataset.sets?.at(-1)?.negatives ?? null;
-    this.set = null;
-    this.filter = "all";
+  constructor(desk, set) {
+    this.desk = desk;
+    this.sets = desk.dataset.sets ?? [];
+    this.setId = set ?? this.sets.at(-1)?.negatives ?? null;
+    this.views = new Map();
+    this.view = null;
     this.build();
+    this.listen();
   }
 
   build() {
-    const { name, culture, problems = [] } = this.dataset;
-    this.dialog = modal({ class: "scoft-gallery", label: `Gallery of ${name}` });
-    this.tabs = ["pictures", "negatives"].map((view) =>
-      button(view === "pictures" ? "Pictures" : "Negatives", {
-        class: "scoft-tab",
-        "data-view": view,
-        disabled: view === "negatives" && this.setId === null,
-        title: view === "negatives" && this.setId === null ? "None are drawn yet." : null,
-        on: { click: () => this.choose(view) },
-      }),
-    );
-    this.sets = this.buildSets();
-    this.filters = element("div", { class: "scoft-tabs", role: "group", "aria-label": "Show" });
-    this.status = element("p", { class: "scoft-muted scoft-gallery-status", role: "status" });
-    this.body = element("div", { class: "scoft-gallery-body", tabindex: "-1" });
-    this.body.addEventListener("keydown", (event) => this.walk(event));
+    const { name, culture } = this.desk.dataset;
+    this.dialog = modal({
+      class: "scoft-gallery",
+      label: `Review of ${name}`,
+      leave: () => this.back(),
+    });
+    this.tabs = [this.tab("pictures", "Pictures"), this.tab("negatives", "Negatives")];
+    this.setChoice = this.buildSets();
+    this.who = button("", { class: "scoft-button", on: { click: () => this.askWho() } });
+    this.body = element("div", { class: "scoft-gallery-body" });
     this.dialog.append(
       element(
         "header",
@@ -67,164 +66,153 @@ class Gallery {
           culture ? element("span", { class: "scoft-culture", dir: "auto", text: culture }) : null,
         ),
         element("div", { class: "scoft-tabs", role: "group", "aria-label": "View" }, ...this.tabs),
-        this.sets,
-        button("Close", { on: { click: () => this.dialog.close() } }),
+        this.setChoice,
+        this.who,
+        button("Close", { on: { click: () => this.close() } }),
       ),
-      element("div", { class: "scoft-toolbar" }, this.filters, this.status),
-      problems.length ? problemList(problems) : "",
       this.body,
+      this.buildFoot(),
+    );
+    this.showWho();
+  }
+
+  buildFoot() {
+    this.said = element("p", { class: "scoft-said", role: "status", dir: "auto" });
+    this.failed = element("p", { class: "scoft-error", role: "alert", dir: "auto" });
+    this.undoing = button("Undo", {
+      "aria-keyshortcuts": "Control+Z",
+      title: "Undo the last change (Ctrl+Z)",
+      "aria-disabled": "true",
+      on: { click: () => this.desk.undo() },
+    });
+    return element(
+      "footer",
+      { class: "scoft-gallery-foot" },
+      element("div", { class: "scoft-news" }, this.said, this.failed),
+      this.undoing,
+      button("Keys ?", { "aria-keyshortcuts": "?", on: { click: () => showKeys() } }),
     );
   }
 
+  tab(view, text) {
+    const isMissing = view === "negatives" && this.setId === null;
+    return button(text, {
+      class: "scoft-tab",
+      "data-view": view,
+      disabled: isMissing,
+      title: isMissing ? "None are drawn yet." : null,
+      on: { click: () => this.choose(view) },
+    });
+  }
+
   buildSets() {
-    const { sets = [] } = this.dataset;
     const select = element(
       "select",
       {
         class: "scoft-select",
         "aria-label": "Set of negatives",
         hidden: true,
-        on: {
-          change: () => {
-            this.setId = select.value;
-            this.set = null;
-            this.choose("negatives");
-          },
-        },
+        on: { change: () => this.chooseSet(select.value) },
       },
-      ...sets.map((set) => element("option", { value: set.negatives, text: setName(set) })),
+      ...this.sets.map((set) => element("option", { value: set.negatives, text: setName(set) })),
     );
     return select;
   }
 
-  async choose(view) {
+  listen() {
+    const { desk } = this;
+    desk.addEventListener("said", ({ detail }) => this.news(detail.text, ""));
+    desk.addEventListener("failed", ({ detail }) => this.news("", detail.text));
+    desk.addEventListener("row", () => this.showWho());
+    desk.addEventListener("negative", () => this.showWho());
+    desk.addEventListener("undoable", () => {
+      const { length } = desk.undoable;
+      setText(this.undoing, length ? `Undo (${length})` : "Undo");
+      this.undoing.setAttribute("aria-disabled", String(length === 0));
+    });
+    this.dialog.addEventListener("keydown", (event) => this.keydown(event));
+    this.dialog.addEventListener("close", () => {
+      window.onbeforeunload = null;
+    });
+  }
+
+  news(said, failed) {
+    setText(this.said, said);
+    setText(this.failed, failed);
+  }
+
+  async choose(name) {
+    if (this.view && !(await this.view.leave())) return;
+    for (const tab of this.tabs) {
+      tab.setAttribute("aria-pressed", String(tab.dataset.view === name));
+    }
+    this.setChoice.hidden = name !== "negatives" || this.sets.length < 2;
+    this.setChoice.value = this.setId ?? "";
+    const view = name === "pictures" ? this.pictures() : await this.negatives();
+    if (!view || view === this.view) return;
     this.view = view;
-    this.filter = "all";
-    for (const tab of this.tabs)
-      tab.setAttribute("aria-pressed", String(tab.dataset.view === view));
-    this.sets.hidden = view !== "negatives" || this.dataset.sets.length < 2;
-    this.sets.value = this.setId ?? "";
-    if (view === "negatives" && !this.set) await this.loadSet();
-    if (this.view === view) this.render();
-  }
-
-  async loadSet() {
-    const wanted = this.setId;
-    replaceChildren(this.filters);
-    replaceChildren(this.body, element("p", { class: "scoft-muted", text: "Loading …" }));
-    try {
-      const set = await this.server.negatives(this.dataset.dataset, wanted);
-      if (this.setId === wanted) this.set = set;
-    } catch (error) {
-      this.error = error.message;
-    }
-  }
-
-  render() {
-    if (this.view === "negatives" && !this.set) {
-      replaceChildren(
-        this.body,
-        element("p", { class: "scoft-error", role: "alert", text: this.error }),
-      );
-      return;
-    }
-    this.renderCounts();
-    const found = this.view === "pictures" ? this.pictures() : this.negatives();
-    this.body.className = `scoft-gallery-body scoft-${this.view}`;
-    replaceChildren(
-      this.body,
-      ...(found.length
-        ? found
-        : [element("p", { class: "scoft-muted", text: "Nothing to show here." })]),
-    );
-    this.body.scrollTop = 0;
-  }
-
-  shown() {
-    return this.view === "pictures" ? PICTURE_FILTERS : NEGATIVE_FILTERS;
-  }
-
-  items() {
-    return this.view === "pictures"
-      ? this.dataset.rows
-      : this.set.rows.flatMap((row) => row.negatives);
-  }
-
-  /** Bring the counts up to date; what is on the screen stays there, whatever the filter says. */
-  renderCounts() {
-    const items = this.items();
-    const buttons = this.shown().map(({ key, label, matches }) =>
-      button(`${label} ${items.filter(matches).length}`, {
-        class: "scoft-tab",
-        "data-filter": key,
-        "aria-pressed": String(key === this.filter),
-        on: { click: () => this.chooseFilter(key) },
-      }),
-    );
-    const focused = this.filters.contains(document.activeElement);
-    replaceChildren(this.filters, ...buttons);
-    if (focused) buttons.find((one) => one.dataset.filter === this.filter).focus();
-    setText(
-      this.status,
-      "Click a picture to keep or drop it. Decisions are saved and count from the next run on.",
-    );
-  }
-
-  chooseFilter(key) {
-    this.filter = key;
-    this.render();
-  }
-
-  matcher() {
-    return this.shown().find(({ key }) => key === this.filter).matches;
+    replaceChildren(this.body, view.element);
+    view.start();
   }
 
   pictures() {
-    const { server, dataset } = this;
-    return dataset.rows
-      .filter(this.matcher())
-      .map((row) =>
-        pictureCard({ row, server, dataset: dataset.dataset, onChange: () => this.renderCounts() }),
-      );
+    if (!this.views.has("pictures")) this.views.set("pictures", new PicturesView(this.desk));
+    return this.views.get("pictures");
   }
 
-  negatives() {
-    const { server, dataset, set } = this;
-    return set.rows
-      .map((row) =>
-        negativesRow({
-          row,
-          matches: this.matcher(),
-          always: this.filter === "all",
-          server,
-          dataset: dataset.dataset,
-          set: set.negatives,
-          onChange: () => this.renderCounts(),
-        }),
-      )
-      .filter(Boolean);
+  async negatives() {
+    if (this.views.has(this.setId)) return this.views.get(this.setId);
+    try {
+      const set = await this.desk.server.negatives(this.desk.id, this.setId);
+      this.views.set(this.setId, new NegativesView(this.desk, set));
+    } catch (error) {
+      this.news("", error.message);
+    }
+    return this.views.get(this.setId);
   }
 
-  /** Arrow keys go from picture to picture, since Tab also stops at what belongs to each. */
-  walk(event) {
-    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const toggles = [...this.body.querySelectorAll(".scoft-toggle")];
-    const at = toggles.indexOf(document.activeElement);
-    if (!by || at < 0) return;
+  chooseSet(id) {
+    this.setId = id;
+    this.choose("negatives");
+  }
+
+  async askWho() {
+    await this.desk.reviewer.change();
+    this.showWho();
+  }
+
+  showWho() {
+    const { known } = this.desk.reviewer;
+    setText(this.who, known ? `Reviewer: ${known}` : "Reviewer: not named");
+  }
+
+  keydown(event) {
+    if (event.defaultPrevented) return;
+    if (isCommand(event, "z") && !isTyping(event)) this.desk.undo();
+    else if (!this.view?.keydown(event)) {
+      if (!["?", "؟"].includes(event.key) || isTyping(event)) return;
+      showKeys();
+    }
     event.preventDefault();
-    toggles[Math.min(toggles.length - 1, Math.max(0, at + by))].focus();
+  }
+
+  /** One step out: from one picture to all, from all out of the desk. */
+  async back() {
+    if (!(await this.view?.back())) await this.close();
+  }
+
+  async close() {
+    if (!this.view || (await this.view.leave())) this.dialog.close();
   }
 }
 
-function problemList(problems) {
-  return element(
-    "details",
-    { class: "scoft-warnings" },
-    element("summary", {
-      text: count(problems.length, "note on the dataset", "notes on the dataset"),
-    }),
-    element("ul", {}, ...problems.map((text) => element("li", { text, dir: "auto" }))),
-  );
+/** Return the browser's storage, or null where it is forbidden. */
+function browserStorage() {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
 }
 
 function setName({ negatives, resolution, suffix, kept, dropped, undecided }) {

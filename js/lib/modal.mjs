@@ -5,17 +5,35 @@ import { element } from "./dom.mjs";
 /**
  * Return a dialog, in the page but not open yet.
  *
- * @param {{class: string, label: string}} options: `label` is what a screen reader calls it.
+ * @param {Object} options
+ * @param {string} options.class
+ * @param {string} options.label: what a screen reader calls it.
+ * @param {(() => void)|null} options.leave: called in place of closing when a person wants out, by
+ *   Escape or by a click beside the dialog; it may save something first.
  */
-export function modal({ class: name, label }) {
+export function modal({ class: name, label, leave = null }) {
   const dialog = element("dialog", {
     class: `scoft-root scoft-dialog ${name}`,
     "aria-label": label,
   });
+  const out = leave ?? (() => dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   dialog.addEventListener("click", (event) => {
-    if (event.target === dialog) dialog.close();
+    if (event.target === dialog) out();
   });
+  if (leave) {
+    // By the key, since a browser asks with "cancel" only once and then closes.
+    dialog.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+      event.preventDefault();
+      leave();
+    });
+    dialog.addEventListener("cancel", (event) => {
+      if (event.target !== dialog) return;
+      event.preventDefault();
+      leave();
+    });
+  }
   // The canvas listens on the window: a Delete here must not delete a node there.
   for (const kind of ["keydown", "keyup", "keypress", "paste", "copy"]) {
     dialog.addEventListener(kind, (event) => event.stopPropagation());

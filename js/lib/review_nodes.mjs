@@ -127,6 +127,7 @@ export class ReviewNodes {
 export function summary(dataset, negatives = null) {
   const parts = [`${dataset.name}: ${count(dataset.kept, "picture")}`];
   if (dataset.left_out) parts.push(`${dataset.left_out} left out`);
+  if (dataset.undecided) parts.push(`${dataset.undecided} undecided`);
   const set = dataset.sets?.find((one) => one.negatives === negatives);
   if (set) {
     const all = set.kept + set.dropped + set.undecided;

@@ -49,12 +49,14 @@ export function serverOf(api) {
 
     openDataset: (name) => ask("/scoft/datasets/open", { name }),
     dataset: (id) => ask(dataset(id)),
-    includeRow: (id, sha256, included) => ask(`${dataset(id)}/rows/${sha256}`, { included }),
+    changeRow: (id, sha256, stated) => ask(`${dataset(id)}/rows/${sha256}`, stated),
+    history: (id, sha256) => ask(`${dataset(id)}/rows/${sha256}/history`),
+    measure: (id) => ask(`${dataset(id)}/measure`, {}),
     pictureUrl: (id, sha256, size) => api.apiURL(`${dataset(id)}/pictures/${sha256}?size=${size}`),
 
     negatives: (id, name) => ask(set(id, name)),
-    keepNegative: (id, name, folder, file, kept) =>
-      ask(`${set(id, name)}/${encodeURIComponent(folder)}/${encodeURIComponent(file)}`, { kept }),
+    decideNegative: (id, name, folder, file, stated) =>
+      ask(`${set(id, name)}/${encodeURIComponent(folder)}/${encodeURIComponent(file)}`, stated),
     depthUrl: (id, name, folder, size) =>
       api.apiURL(`${set(id, name)}/${encodeURIComponent(folder)}/depth?size=${size}`),
     negativeUrl: (id, name, folder, file, size) =>

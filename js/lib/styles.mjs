@@ -1,13 +1,17 @@
-/** The style sheet, put into the page once. */
+/** The style sheets, put into the page once. */
 
-/** Add scoft.css to the page, if it is not there yet. */
+const SHEETS = ["scoft.css", "desk.css"];
+
+/** Add the pack's sheets to the page, those that are not there yet. */
 export function addStyles() {
-  const href = new URL("../scoft.css", import.meta.url).href;
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return;
-  if (document.querySelector("link[data-scoft]")) return;
-  const link = document.createElement("link");
-  link.rel = "stylesheet";
-  link.href = href;
-  link.dataset.scoft = "";
-  document.head.append(link);
+  for (const name of SHEETS) {
+    const href = new URL(`../${name}`, import.meta.url).href;
+    if ([...document.styleSheets].some((sheet) => sheet.href === href)) continue;
+    if (document.querySelector(`link[data-scoft="${name}"]`)) continue;
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = href;
+    link.dataset.scoft = name;
+    document.head.append(link);
+  }
 }

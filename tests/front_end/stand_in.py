@@ -19,8 +19,55 @@ CAPTIONS = [
     '<img src=x onerror="window.broken = true"> a caption that is no markup',
     "عکس یک خانهٔ قدیمی با پنجره‌های رنگی در یزد",
     "새해 아침에 찍은 한옥 마당의 사진, 장독대와 감나무가 보인다",
+    "पारंपरिक शादी में हल्दी की रस्म, आँगन में रंगोली",
     "A festival table",
 ]
+CATEGORIES = [
+    "food_drink",
+    "people_actions",
+    "clothing",
+    "architecture",
+    "city",
+    "dance_music_art",
+    "nature",
+    "utensil_tool",
+    "religion_festival",
+]
+AT = "2026-11-25T10:00:00+00:00"
+NAMED = {
+    "kind": "names-a-culture",
+    "message": "the generic caption names a people or country. Say what is seen.",
+    "is_error": False,
+}
+
+
+def made_rows(pictures):
+    """Return rows as the server lists them; the fourth was left out by a person."""
+    return [
+        {
+            "sha256": f"{number:064x}",
+            "number": number,
+            "file_name": f"{number:04}.jpg",
+            "caption": CAPTIONS[(number - 1) % len(CAPTIONS)],
+            "generic_captions": [f"a photo of a building, number {number}"],
+            "category": ["architecture", "food_drink", None][number % 3],
+            "category_guessed": number % 6 == 0,
+            "era": ["modern", None][number % 2],
+            "culture": None,
+            "credit": "Mina" if number == 2 else None,
+            "licence": None,
+            "consent": None,
+            "source_url": "https://example.org/2.jpg" if number == 2 else None,
+            "included": number != 4,
+            "decision": "dropped" if number == 4 else None,
+            "by": "Ana" if number == 4 else None,
+            "at": AT if number == 4 else None,
+            "why": "stereotype" if number == 4 else None,
+            "problems": [NAMED] if number % 5 == 2 else [],
+            "edited": [],
+        }
+        for number in range(1, pictures + 1)
+    ]
 
 
 def _picture(size, seed, kind="picture"):
@@ -56,27 +103,14 @@ class StandIn:
         queue_running: what the host's /queue has running.
     """
 
-    def __init__(self):
+    def __init__(self, pictures=12):
         self.posts = []
         self.refuse = None
         self.refused = False
         self.runs = {}
         self.queue_running = []
         self.presets = {"custom": {}}
-        self.rows = [
-            {
-                "sha256": f"{number:064x}",
-                "number": number,
-                "file_name": f"{number:04}.jpg",
-                "caption": CAPTIONS[(number - 1) % len(CAPTIONS)],
-                "generic_captions": [f"a photo of a building, number {number}"],
-                "category": ["Architecture", "Food & Drink", None][number % 3],
-                "era": ["modern", None][number % 2],
-                "included": number != 4,
-                "by": "dataset" if number == 4 else None,
-            }
-            for number in range(1, 13)
-        ]
+        self.rows = made_rows(pictures)
         self.negatives = {
             f"{row['number']:05}": [
                 {
@@ -88,8 +122,10 @@ class StandIn:
                 }
                 for index in range(4)
             ]
-            for row in self.rows
+            for row in self.rows[:12]
         }
+        self.statements = {}
+        self.own = {}
         handler = type("Handler", (_Handler,), {"stand_in": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -135,10 +171,15 @@ class StandIn:
                 return 200, self._whole_dataset()
             case ["pictures", sha256]:
                 return 200, _picture((300, 220), int(sha256, 16))
+            case ["rows", sha256, "history"]:
+                return 200, {"statements": self.statements.get(sha256, [])}
             case ["rows", sha256]:
                 row = next(row for row in self.rows if row["sha256"] == sha256)
-                row |= {"included": body["included"], "by": "user"}
-                return 200, row
+                return 200, self._change_row(row, **body)
+            case ["measure"]:
+                found = {"kind": "blurred", "message": "The picture is blurred.", "is_error": False}
+                self.rows[2]["problems"].append(found)
+                return 200, self._whole_dataset()
             case ["negatives", _]:
                 return 200, self._whole_set()
             case ["negatives", _, folder, "depth"]:
@@ -147,11 +188,36 @@ class StandIn:
                 return 200, _picture((256, 256), int(folder) + int(name[4:6]) * 7 + 20)
             case ["negatives", _, folder, name]:
                 negative = next(one for one in self.negatives[folder] if one["name"] == name)
+                before = {name: negative.get(name) for name in ("kept", "by", "why")}
+                by_filter = {"kept": (negative["distance"] or 1) > 0.1, "by": "filter", "who": None}
+                by_user = {"by": "user", "who": body["by"], "why": body["why"], "at": AT}
                 kept = body["kept"]
-                by_filter = {"kept": (negative["distance"] or 1) > 0.1, "by": "filter"}
-                negative |= by_filter if kept is None else {"kept": kept, "by": "user"}
-                return 200, negative
+                negative |= by_filter if kept is None else {"kept": kept, **by_user}
+                return 200, {"negative": negative, "before": before}
         return 404, {"error": "There is no such picture."}
+
+    def _change_row(self, row, changes, by, why):
+        """State `changes` as the desk's server would; null lets the dataset's own value hold."""
+        before = {
+            name: {"kept": True, "dropped": False, None: None}[row["decision"]]
+            if name == "include"
+            else row[name]
+            if name in row["edited"]
+            else None
+            for name in changes
+        }
+        for name, value in changes.items():
+            if name == "include":
+                row |= {"included": value is not False, "by": by, "why": why, "at": AT}
+                row["decision"] = {True: "kept", False: "dropped", None: None}[value]
+                continue
+            own = self.own.setdefault((row["sha256"], name), row[name])
+            row[name] = own if value is None else value
+            others = [field for field in row["edited"] if field != name]
+            row["edited"] = others if value is None else [*others, name]
+        statement = {"at": AT, "by": by, "why": why, "changes": changes}
+        self.statements.setdefault(row["sha256"], []).append(statement)
+        return {"row": row, "before": before}
 
     def _counts(self):
         kept = [one["kept"] for negatives in self.negatives.values() for one in negatives]
@@ -167,6 +233,10 @@ class StandIn:
             "suffix": "in avelun",
             "kept": kept,
             "left_out": len(self.rows) - kept,
+            "undecided": sum(row["decision"] is None for row in self.rows),
+            "language": "ko",
+            "categories": CATEGORIES,
+            "eras": ["traditional", "modern"],
             "problems": ["metadata.jsonl, row 5: `text` names no category."],
             "rows": self.rows,
             "sets": [{"negatives": SET, **self._counts()}],
@@ -177,7 +247,7 @@ class StandIn:
         rows = [
             {key: row[key] for key in keys}
             | {"folder": folder, "depth": True, "negatives": self.negatives[folder]}
-            for row in self.rows
+            for row in self.rows[:12]
             for folder in [f"{row['number']:05}"]
         ]
         return {"dataset": DATASET, "negatives": SET, **self._counts(), "rows": rows}
