@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from .config import TrainConfig
 from .flags import add_flags, config_from_flags
+from .report_commands import add_report
 
 __all__ = ["add_dataset"]
 
@@ -19,7 +20,7 @@ def add_dataset(commands: Commands) -> None:
     """Add the subcommand and its own subcommands."""
     dataset = commands.add_parser("dataset", help="gather and look at a picture set")
     inner = dataset.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check,):
+    for add in (_add_check, add_report):
         add(inner)
 
 
