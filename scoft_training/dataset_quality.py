@@ -17,7 +17,7 @@ import torch
 
 from .config import ReportConfig, validate
 from .data import Dataset
-from .data_checks import Problem, place, printable
+from .data_checks import METADATA, Problem, printable
 from .data_rows import DatasetRow
 from .errors import DatasetError
 from .events import Event, PhaseEvent, WarningEvent
@@ -197,8 +197,7 @@ def known_problems(
     problems: dict[str, list[Problem]] = {}
 
     def note(row: DatasetRow, kind: str, sentence: str) -> None:
-        begin = f"{place(row.number)} `{printable(row.file_name)}`"
-        problem = Problem(row.number, kind, False, f"{begin} {sentence}")
+        problem = Problem(row.number, kind, False, f"{_begin(row)} {sentence}")
         if problem not in problems.setdefault(row.sha256, []):
             problems[row.sha256].append(problem)
 
@@ -263,10 +262,13 @@ def words_of(pair: PicturePair) -> str:
     return ", ".join(parts)
 
 
+def _begin(row: DatasetRow) -> str:
+    return f"{METADATA}, row {row.number}: `{printable(row.file_name)}`"
+
+
 def _measured(row: DatasetRow) -> PictureMeasures | DatasetError:
-    where = f"{place(row.number)} `{printable(row.file_name)}`"
     try:
-        return measure_picture(open_picture(row.image_path, where=where))
+        return measure_picture(open_picture(row.image_path, where=_begin(row)))
     except DatasetError as error:
         return error
 
