@@ -19,6 +19,7 @@ from .data import Dataset, read_dataset
 from .data_checks import METADATA
 from .dataset_quality import PicturePair, Quality, measure, quality_of
 from .events import Event, FinishedEvent, StoppedEvent, StopRequested, stop_check
+from .file_digests import FileDigests
 from .files import write_text
 from .report_page import report_page
 from .work_folder import default_work_folder, overlaid
@@ -145,8 +146,8 @@ def report_of(root: Path, work: Path, config: ReportConfig | None = None) -> Dat
     Raises:
         DatasetError: the set or its work folder's rows.jsonl cannot be read.
     """
-    read = read_dataset(root, check_pictures=False)
-    return _report(overlaid(read, work), _held_out(root, work), work, config)
+    dataset, held_out = _read(root, work)
+    return _report(dataset, held_out, work, config)
 
 
 def make_report(
@@ -162,8 +163,7 @@ def make_report(
         OutputError: the work folder or the page cannot be written.
     """
     work = request.work or default_work_folder(request.dataset)
-    dataset = overlaid(read_dataset(request.dataset, check_pictures=False), work)
-    held_out = _held_out(request.dataset, work)
+    dataset, held_out = _read(request.dataset, work)
     try:
         yield from measure(
             dataset,
@@ -184,10 +184,16 @@ def make_report(
     return report
 
 
-def _held_out(root: Path, work: Path) -> Dataset | None:
-    if not (Path(root) / "test" / METADATA).is_file():
-        return None
-    return overlaid(read_dataset(root, "test", check_pictures=False), work)
+def _read(root: Path, work: Path) -> tuple[Dataset, Dataset | None]:
+    """Return the set and its test split, if there is one, as the work folder completes them."""
+    digests = FileDigests(work)
+    splits = ("train", "test") if (root / "test" / METADATA).is_file() else ("train",)
+    read = [
+        overlaid(read_dataset(root, split, check_pictures=False, digests=digests), work)
+        for split in splits
+    ]
+    digests.save()
+    return read[0], read[1] if len(read) > 1 else None
 
 
 def _report(

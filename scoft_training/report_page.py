@@ -246,15 +246,13 @@ def _gaps(coverage: Coverage) -> str:
         cells = f"<td>{of.total}</td><td>{of.share:.0%}</td>"
         mark = " short" if of.verdict in ("none", "few") else ""
         cells += f'<td class="word{mark}">{_VERDICTS[of.verdict]}</td>'
-        for one in of.comparisons:
-            cells += (
-                f"<td>{one.share:.0%}</td><td>{one.expected}</td><td>{one.lacking or '-'}</td>"
-                f"<td>{one.lacking_at_paper_size or '-'}</td>"
-            )
+        for beside in of.comparisons:
+            numbers = (beside.expected, beside.lacking or "-", beside.lacking_at_paper_size or "-")
+            cells += f"<td>{beside.share:.0%}</td>" + "".join(f"<td>{n}</td>" for n in numbers)
         body += f"<tr><th scope=row>{_plain(name)}</th>{cells}</tr>"
     return (
-        f'<div class="wide"><table><caption>Gaps: &quot;as many would be&quot; is the share in CCUB of the '
-        "pictures whose category is known, rounded; &quot;lacking&quot; is what there is less. At "
+        '<div class="wide"><table><caption>Gaps: <i>as many would be</i> is the share in CCUB of '
+        "the pictures whose category is known, rounded; <i>lacking</i> is what there is less. At "
         f"{low} pictures, the smallest culture of CCUB, the same is counted for a set that large."
         f"</caption><thead>{_head(heads)}</thead><tbody>{body}</tbody></table></div>"
     )
