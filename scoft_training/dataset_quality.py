@@ -266,10 +266,6 @@ def _begin(row: DatasetRow) -> str:
     return f"{METADATA}, row {row.number}: `{printable(row.file_name)}`"
 
 
-def _begin(row: DatasetRow) -> str:
-    return f"{METADATA}, row {row.number}: `{printable(row.file_name)}`"
-
-
 def _measured(row: DatasetRow) -> PictureMeasures | DatasetError:
     try:
         return measure_picture(open_picture(row.image_path, where=_begin(row)))

@@ -63,6 +63,10 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
 th:first-child { text-align: left; font-weight: 600; }
 td.word { text-align: left; }
 td.short { color: var(--bad); font-weight: 600; }
+tfoot td { text-align: center; font-weight: 600; }
+tfoot td:last-child { text-align: right; }
+.tiles a { text-decoration: none; }
+.tiles a:hover, .tiles a:focus-visible { text-decoration: underline; }
 td.heat { text-align: center; min-width: 5.5rem; border: 2px solid var(--paper); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .8rem;
   padding: .8rem; margin: .7rem 0; background: var(--card); border-radius: 8px; }
@@ -136,7 +140,7 @@ class _Shown:
             self._data[row.sha256] = _thumbnail(row)
         data = self._data[row.sha256]
         picture = (
-            f'<img loading="lazy" alt="" src="data:image/jpeg;base64,{data}">'
+            f'<img alt="" src="data:image/jpeg;base64,{data}">'
             if data
             else '<div class="lost">cannot be read</div>'
         )
