@@ -93,9 +93,8 @@ export class Desk extends EventTarget {
   }
 
   async undoNegative({ set, folder, negative, before }, by) {
-    // What was not a person's word is the filter's, which holds again once the person's is gone.
-    const kept = before.by === "user" ? before.kept : null;
-    const asked = { kept, by, why: "undone" };
+    // Where the filter had decided, `before.kept` is null: its decision holds again.
+    const asked = { kept: before.kept, by, why: "undone" };
     const { negative: fresh } = await this.server.decideNegative(
       this.id,
       set,

@@ -190,8 +190,9 @@ class Gallery {
     if (event.defaultPrevented) return;
     if (isCommand(event, "z") && !isTyping(event)) this.desk.undo();
     else if (!this.view?.keydown(event)) {
-      if (!["?", "؟"].includes(event.key) || isTyping(event)) return;
-      showKeys();
+      if (event.key === "Escape" && !event.isComposing) this.back();
+      else if (["?", "؟"].includes(event.key) && !isTyping(event)) showKeys();
+      else return;
     }
     event.preventDefault();
   }

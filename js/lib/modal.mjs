@@ -8,8 +8,9 @@ import { element } from "./dom.mjs";
  * @param {Object} options
  * @param {string} options.class
  * @param {string} options.label: what a screen reader calls it.
- * @param {(() => void)|null} options.leave: called in place of closing when a person wants out, by
- *   Escape or by a click beside the dialog; it may save something first.
+ * @param {(() => void)|null} options.leave: called in place of closing when a person wants out by a
+ *   click beside the dialog or the browser's way back; it may save something first. Such a dialog
+ *   takes Escape itself, since a browser asks only once whether it may close.
  */
 export function modal({ class: name, label, leave = null }) {
   const dialog = element("dialog", {
@@ -22,12 +23,6 @@ export function modal({ class: name, label, leave = null }) {
     if (event.target === dialog) out();
   });
   if (leave) {
-    // By the key, since a browser asks with "cancel" only once and then closes.
-    dialog.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
-      event.preventDefault();
-      leave();
-    });
     dialog.addEventListener("cancel", (event) => {
       if (event.target !== dialog) return;
       event.preventDefault();

@@ -150,6 +150,8 @@ export class NegativesView {
       if (byPerson) await send(null);
       else this.desk.say(`${negative.name}: no person has decided yet.`);
     } else {
+      // The reason is for what holds once the change under way is done.
+      if (letter === "w") await this.desk.last;
       await this.decideWithReason(negative, letter === "w" ? negative.kept : false, send);
     }
   }

@@ -218,7 +218,9 @@ export class PicturesView {
       if (row.decision === null) this.desk.say(`Row ${row.number}: nobody has decided yet.`);
       else await this.desk.changeRow(row, { include: null });
     } else {
-      await this.decideWithReason(row, letter === "w" ? state : "dropped");
+      // The reason is for what holds once the change under way is done.
+      if (letter === "w") await this.desk.last;
+      await this.decideWithReason(row, letter === "w" ? rowState(row) : "dropped");
     }
   }
 

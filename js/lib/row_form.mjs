@@ -110,7 +110,7 @@ function textField({ rows = 1, lang = null }) {
   const control = element("textarea", { class: "scoft-input", dir: "auto", rows, lang });
   return {
     control,
-    // An emptied field states nothing; a caption's emptiness is for the server to refuse.
+    // An emptied field states that there is none; an empty caption is for the server to refuse.
     read: () => control.value.replaceAll(/\s+/g, " ").trim(),
     fill: (value) => {
       control.value = value ?? "";
@@ -160,7 +160,7 @@ function choiceField(values, nameOf) {
       const none = guessed ? `${nameOf(value)} (guessed from the file name)` : "not stated";
       const options = values.map((one) => element("option", { value: one, text: nameOf(one) }));
       const blank = element("option", { value: "", text: none });
-      replaceChildren(control, value && !guessed ? null : blank, ...options);
+      replaceChildren(control, blank, ...options);
       control.value = guessed ? "" : (value ?? "");
     },
   };

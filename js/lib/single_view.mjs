@@ -178,7 +178,7 @@ export class SingleView {
       if (say) this.desk.say("There is nothing to save.");
       return true;
     }
-    const done = await this.desk.changeRow(row, sendable(typed, row));
+    const done = await this.desk.changeRow(row, typed);
     if (this.row === row) {
       if (done) this.update(typed);
       else this.form.focus(Object.keys(typed)[0]);
@@ -232,15 +232,6 @@ export class SingleView {
     else return false;
     return true;
   }
-}
-
-/** An emptied field takes back what the desk stated, or says that nothing is stated. */
-function sendable(typed, row) {
-  const entries = Object.entries(typed).map(([name, value]) => {
-    const isEmpty = value === "" || (Array.isArray(value) && value.length === 0);
-    return [name, isEmpty && row.edited.includes(name) && name !== "caption" ? null : value];
-  });
-  return Object.fromEntries(entries);
 }
 
 function sourceLink(url) {

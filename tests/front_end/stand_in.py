@@ -188,7 +188,9 @@ class StandIn:
                 return 200, _picture((256, 256), int(folder) + int(name[4:6]) * 7 + 20)
             case ["negatives", _, folder, name]:
                 negative = next(one for one in self.negatives[folder] if one["name"] == name)
-                before = {name: negative.get(name) for name in ("kept", "by", "why")}
+                before = {name: negative.get(name) for name in ("kept", "who", "why")}
+                if negative["by"] != "user":
+                    before = dict.fromkeys(before)
                 by_filter = {"kept": (negative["distance"] or 1) > 0.1, "by": "filter", "who": None}
                 by_user = {"by": "user", "who": body["by"], "why": body["why"], "at": AT}
                 kept = body["kept"]

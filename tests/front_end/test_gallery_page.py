@@ -27,7 +27,9 @@ def said(page, text):
     page.locator(".scoft-said", has_text=text).wait_for()
 
 
-def test_a_picture_left_out_by_mouse_is_sent_with_who_and_why_and_there_again_next_time(page, server):
+def test_a_picture_left_out_by_mouse_is_sent_with_who_and_why_and_there_again_next_time(
+    page, server
+):
     open_gallery(page)
     page.get_by_role("button", name="Leave out row 1", exact=True).click()
     page.get_by_label("stereotype").check()
@@ -108,7 +110,9 @@ def test_a_refused_decision_is_not_shown_as_done_and_can_be_made_again(page, ser
     page.keyboard.press("d")
     page.keyboard.press("Enter")
     page.get_by_role("alert").get_by_text(server.refuse).wait_for()
-    assert "by the filter" in cell(page, 2).inner_text() or "undecided" in cell(page, 2).inner_text()
+    assert (
+        "by the filter" in cell(page, 2).inner_text() or "undecided" in cell(page, 2).inner_text()
+    )
     server.refuse = None
     page.keyboard.press("d")
     page.keyboard.press("Enter")
