@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from .config import TrainConfig
+from .download_commands import add_download, add_replace
 from .flags import add_flags, config_from_flags
 from .report_commands import add_report
 
@@ -20,7 +21,7 @@ def add_dataset(commands: Commands) -> None:
     """Add the subcommand and its own subcommands."""
     dataset = commands.add_parser("dataset", help="gather and look at a picture set")
     inner = dataset.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_check, add_report):
+    for add in (add_download, add_replace, _add_check, add_report):
         add(inner)
 
 
