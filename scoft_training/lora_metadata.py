@@ -12,7 +12,7 @@ import logging
 import math
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -20,12 +20,34 @@ from typing import Any
 from . import __version__
 from .errors import ConfigError, unknown_name
 
-__all__ = ["MAX_HEADER_BYTES", "TrainingRecord", "lora_metadata", "trimmed_metadata"]
+__all__ = [
+    "EARLIER_PICTURES",
+    "MAX_HEADER_BYTES",
+    "PICTURES",
+    "SHORT_DIGITS",
+    "TRIMMED",
+    "TrainingRecord",
+    "lora_metadata",
+    "pictures_of",
+    "trimmed_metadata",
+]
 
 _log = logging.getLogger(__name__)
 
 MAX_HEADER_BYTES = 1_000_000
 """Longest header written: ComfyUI shows no metadata of a file whose header is above 1 MB."""
+
+PICTURES, EARLIER_PICTURES = "scoft.picture_sha256", "scoft.earlier_picture_sha256"
+"""The header's lists of pictures: those trained on, and those of the LoRA that was gone on from."""
+
+TRIMMED = "scoft.trimmed"
+"""The header's note on what it lost."""
+
+SHORT_DIGITS = 16
+"""To so many hex digits are the pictures' digests shortened where all 64 are too many."""
+
+_LONG = 2_000
+"""A value of more bytes goes before a picture's digest does."""
 
 _FAMILIES = {
     # family and whether it predicts v -> kohya's version string and the model spec's architecture.
@@ -55,7 +77,9 @@ class TrainingRecord:
 
     `family` is sd1, sd2 or sdxl; `started` and `finished` are ISO dates; `category_counts` counts
     pictures per category, and captions have no place here. `credits` holds only names that the
-    dataset card or a row's `credit` gives.
+    dataset card or a row's `credit` gives. `credit_groups`, `licence_counts` and `consent_counts`
+    are those of `rights`; `contact` is where to ask that a picture be removed, or empty.
+    `earlier_pictures` are those of the LoRA that this one went on from.
     """
 
     config: Mapping[str, Any]
@@ -68,6 +92,11 @@ class TrainingRecord:
     final_losses: Mapping[str, float]
     credits: tuple[str, ...]
     licences: tuple[str, ...]
+    credit_groups: Sequence[tuple[str | None, str | None, int]]
+    licence_counts: Mapping[str, int]
+    consent_counts: Mapping[str, int]
+    contact: str
+    earlier_pictures: tuple[str, ...]
     base_name: str
     family: str
     prediction_type: str
@@ -144,7 +173,15 @@ def lora_metadata(record: TrainingRecord) -> dict[str, str]:
         "modelspec.license": "; ".join(licences),
         "scoft.credits": credits,
         "scoft.licences": licences,
-        "scoft.picture_sha256": list(record.picture_sha256),
+        "scoft.credit_groups": [
+            {"credit": _text(credit or ""), "licence": _text(licence or ""), "pictures": pictures}
+            for credit, licence, pictures in record.credit_groups
+        ],
+        "scoft.licence_counts": {_text(key): n for key, n in record.licence_counts.items()},
+        "scoft.consent": {_text(key): n for key, n in record.consent_counts.items()},
+        "scoft.contact": _text(record.contact),
+        PICTURES: list(record.picture_sha256),
+        EARLIER_PICTURES: list(record.earlier_pictures),
     }
     return {
         key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -154,22 +191,35 @@ def lora_metadata(record: TrainingRecord) -> dict[str, str]:
 
 
 def trimmed_metadata(metadata: Mapping[str, str], max_bytes: int) -> dict[str, str]:
-    """Return the metadata within `max_bytes` bytes of JSON, shortened from its longest value on.
+    """Return the metadata within `max_bytes` bytes of JSON.
 
-    Lists lose their ends, then whole values go; `scoft.trimmed` says which, with a logged warning.
+    Whoever asks that a picture be forgotten finds the LoRAs by its digest, so the pictures' digests
+    go last. First they lose all but `SHORT_DIGITS` digits, which tell them apart as well; then the
+    longest of the other lists lose their ends, and whole values go; at last the digests do.
+    `scoft.trimmed` says which, with a logged warning.
     """
     kept = dict(metadata)
     notes: dict[str, str] = {}
     totals: dict[str, int] = {}
     while (excess := _json_bytes(kept | _trim_note(notes)) - max_bytes) > 0 and kept:
-        longest = max(kept, key=lambda key: len(kept[key].encode()))
+        long = [key for key in kept if len(kept[key].encode()) > _LONG]
+        digests = [key for key in long if key in (PICTURES, EARLIER_PICTURES)]
+        if whole := [key for key in digests if key not in notes]:
+            for key in whole:
+                short = [str(digest)[:SHORT_DIGITS] for digest in _json_list(kept[key])]
+                kept[key] = json.dumps(short)
+                notes[key] = f"first {SHORT_DIGITS} digits of each"
+            continue
+        candidates = [key for key in long if key not in digests] or digests or list(kept)
+        longest = max(candidates, key=lambda key: len(kept[key].encode()))
         entries = _json_list(kept[longest])
         total = totals.setdefault(longest, len(entries))
         share = max(0.0, 1 - excess / _json_bytes(kept[longest]))
         count = min(int(len(entries) * share), len(entries) - 1)
+        short_digits = f", {SHORT_DIGITS} digits of each" if longest in digests else ""
         if count > 0:
             kept[longest] = json.dumps(entries[:count], ensure_ascii=False)
-            notes[longest] = f"first {count} of {total} kept"
+            notes[longest] = f"first {count} of {total} kept{short_digits}"
         else:
             del kept[longest]
             notes[longest] = "left out"
@@ -178,9 +228,28 @@ def trimmed_metadata(metadata: Mapping[str, str], max_bytes: int) -> dict[str, s
     return kept | _trim_note(notes)
 
 
+def pictures_of(metadata: Mapping[str, str]) -> tuple[frozenset[str], bool]:
+    """Return the digests of all pictures that a LoRA learned from, and whether none is missing.
+
+    A digest has 64 hex digits or, in a long header, the first `SHORT_DIGITS` of them. A header of
+    another program names none; that counts as missing, too.
+    """
+    found = [
+        *_json_list(metadata.get(PICTURES, "")),
+        *_json_list(metadata.get(EARLIER_PICTURES, "")),
+    ]
+    try:
+        notes = json.loads(metadata.get(TRIMMED, "{}"))
+    except ValueError:
+        notes = {}
+    lost = [str(notes.get(key, "")) for key in (PICTURES, EARLIER_PICTURES)]
+    whole = PICTURES in metadata and not any("kept" in note or "left out" in note for note in lost)
+    return frozenset(str(digest).lower() for digest in found), whole
+
+
 def _trim_note(notes: Mapping[str, str]) -> dict[str, str]:
     reason = "a header above 1 MB is not shown by ComfyUI"
-    return {"scoft.trimmed": json.dumps({"reason": reason, **notes})} if notes else {}
+    return {TRIMMED: json.dumps({"reason": reason, **notes})} if notes else {}
 
 
 def _json_bytes(value: Any) -> int:

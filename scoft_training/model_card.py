@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from .markdown import escape, table
+
 __all__ = ["model_card"]
 
 
@@ -35,16 +37,17 @@ def model_card(name: str, metadata: Mapping[str, str]) -> str:
     )
     if trigger:
         lines += ["", f"Say `{trigger}` at the end of a prompt."]
-    lines += ["", "| | |", "| --- | --- |"]
-    lines += [f"| {said} | {_cell(value)} |" for said, value in facts if value]
+    lines += ["", *table(["", ""], [fact for fact in facts if fact[1]])]
     counts = _mapping(metadata, "scoft.category_counts")
     if counts:
-        lines += ["", "## What the pictures show", "", "| category | pictures |", "| --- | --- |"]
-        lines += [f"| {_cell(category)} | {count} |" for category, count in counts.items() if count]
+        lines += ["", "## What the pictures show", ""]
+        lines += table(["category", "pictures"], [pair for pair in counts.items() if pair[1]])
+    lines += _whose(metadata)
     losses = _mapping(metadata, "scoft.final_losses")
     if losses:
-        lines += ["", "## Losses at the end", "", "| loss | value |", "| --- | --- |"]
-        lines += [f"| {_cell(loss)} | {_number(value)} |" for loss, value in losses.items()]
+        lines += ["", "## Losses at the end", ""]
+        shown = [(loss, _number(value)) for loss, value in losses.items()]
+        lines += table(["loss", "value"], shown)
     software = _mapping(metadata, "scoft.software")
     if software:
         versions = ", ".join(f"{package} {version}" for package, version in software.items())
@@ -52,9 +55,40 @@ def model_card(name: str, metadata: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any) -> str:
-    """A table's cell: one line, without what would end it."""
-    return " ".join(str(value).split()).replace("|", "\\|")
+def _whose(metadata: Mapping[str, str]) -> list[str]:
+    """Return the part on whose pictures they are, and on how one of them is taken back."""
+    found = _parsed(metadata, "scoft.credit_groups")
+    groups = (
+        [group for group in found if isinstance(group, dict)] if isinstance(found, list) else []
+    )
+    lines = []
+    if groups:
+        lines += ["", "## Whose pictures they are", ""]
+        lines += table(
+            ["credit", "licence", "pictures"],
+            [
+                (
+                    group.get("credit") or "not stated",
+                    group.get("licence") or "not stated",
+                    group.get("pictures", ""),
+                )
+                for group in groups
+            ],
+        )
+    if consent := _mapping(metadata, "scoft.consent"):
+        lines += ["", "Consent of who made or is in the pictures:", ""]
+        lines += [f"- {escape(said)}: {escape(count)}" for said, count in consent.items()]
+    if "scoft.picture_sha256" in metadata:
+        contact = metadata.get("scoft.contact")
+        whom = f"write to {escape(contact)}" if contact else "ask those who handed this LoRA on"
+        lines += ["", "## To take a picture back", ""]
+        lines.append(
+            f"If a picture of yours is among them and should not be, {whom}, and name the picture "
+            "or its sha256. The header lists the sha256 of every picture: `scoft takedown SHA256` "
+            "finds the files that were made from it. A LoRA cannot forget a picture; it is deleted "
+            "and trained anew without it."
+        )
+    return lines
 
 
 def _number(value: Any) -> str:

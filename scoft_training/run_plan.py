@@ -24,6 +24,7 @@ from .events import EstimateEvent, Event, PhaseEvent, PlanEvent, WarningEvent
 from .files import digest_json
 from .lora_files import lora_from_state_dict, read_lora
 from .lora_layers import Lora, load_into_adapter, lora_digest
+from .lora_metadata import pictures_of
 from .memory import decide_memory, enough, free_memory, keep_begun, single_choices
 from .memory_estimate import MemoryEstimate, StepModel
 from .models import (
@@ -92,7 +93,10 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `RunPlan.prepare` found and loaded; the base's UNet carries the run's LoRA."""
+    """What `RunPlan.prepare` found and loaded; the base's UNet carries the run's LoRA.
+
+    `earlier_pictures` are the digests of those that the LoRA to go on from names in its header.
+    """
 
     dataset: Dataset
     held_out: Dataset | None
@@ -100,6 +104,7 @@ class Prepared:
     networks: Networks
     folder: RunFolder
     run_id: str
+    earlier_pictures: frozenset[str]
 
 
 class RunPlan:
@@ -141,7 +146,7 @@ class RunPlan:
             allow_download = self._request.allow_download
             base = load_base(base, dtype=self.dtype, allow_download=allow_download)
         try:
-            folder, run_id = self._find_run(dataset, base, networks)
+            folder, run_id, earlier = self._find_run(dataset, base, networks)
             yield PhaseEvent("load models", 1, 1)
             if base.family == "sdxl" and self.config.resolution < _SMALL_FOR_SDXL:
                 yield WarningEvent(
@@ -152,7 +157,7 @@ class RunPlan:
         except BaseException:
             detach_lora(base.unet)
             raise
-        return Prepared(dataset, held_out, base, networks, folder, run_id)
+        return Prepared(dataset, held_out, base, networks, folder, run_id, earlier)
 
     @contextlib.contextmanager
     def on_device(self, made: Prepared) -> Iterator[None]:
@@ -224,7 +229,7 @@ class RunPlan:
 
     def _find_run(
         self, dataset: Dataset, base: BaseModel, networks: Networks
-    ) -> tuple[RunFolder, str]:
+    ) -> tuple[RunFolder, str, frozenset[str]]:
         """Attach the LoRA and find the run that this request is."""
         config = self.config
         attach_lora(
@@ -247,7 +252,8 @@ class RunPlan:
         )[:16]
         path = self.work / "runs" / run_id
         writes = self._writes and bool(self.accelerator.is_main_process)
-        return RunFolder(path, run_id, self._request.output, writes=writes), run_id
+        earlier = pictures_of(init_lora.metadata)[0] if init_lora else frozenset[str]()
+        return RunFolder(path, run_id, self._request.output, writes=writes), run_id, earlier
 
     def _read_datasets(self) -> tuple[Dataset, Dataset | None]:
         root, config = self._request.dataset, self.config

@@ -44,6 +44,7 @@ from .models import (
 from .objective import Objective
 from .precompute import TrainingSet, precompute
 from .previews import Previews, preview_prompts
+from .rights import consent_counts, credit_groups, licence_counts
 from .run_folder import RunFolder
 from .run_plan import Prepared, RunPlan, RunRequest
 from .trainer import Trainer
@@ -149,6 +150,9 @@ class _Run:
                     "run_id": made.run_id,
                     "scoft": __version__,
                     "config": dataclasses.asdict(self._config),
+                    # A run that never ends has no LoRA whose header names them.
+                    "picture_sha256": [row.sha256 for row in made.dataset.rows],
+                    "earlier_picture_sha256": sorted(made.earlier_pictures),
                     **self._plan.split(memory),
                 }
             )
@@ -302,6 +306,11 @@ class _Run:
             licences=tuple(
                 licence for licence in (card.licence, *(row.licence for row in rows)) if licence
             ),
+            credit_groups=credit_groups(rows, card),
+            licence_counts=licence_counts(rows, card),
+            consent_counts=consent_counts(rows),
+            contact=card.contact or "",
+            earlier_pictures=tuple(sorted(made.earlier_pictures)),
             base_name=base.name,
             family=base.family,
             prediction_type=base.schedule.prediction_type,

@@ -16,7 +16,13 @@ from scoft_training.config import TrainConfig
 from scoft_training.errors import ConfigError
 from scoft_training.lora_files import read_metadata, write_lora
 from scoft_training.lora_layers import Lora, lora_from_adapter
-from scoft_training.lora_metadata import MAX_HEADER_BYTES, TrainingRecord, lora_metadata
+from scoft_training.lora_metadata import (
+    MAX_HEADER_BYTES,
+    TrainingRecord,
+    lora_metadata,
+    pictures_of,
+)
+from scoft_training.rights import CreditGroup
 
 RECORD = TrainingRecord(
     config={
@@ -38,6 +44,11 @@ RECORD = TrainingRecord(
     final_losses={"ldm": 0.125, "perceptual": float("nan")},
     credits=("Museo / Ana", "Museo / Ana", "한국"),
     licences=("CC-BY-4.0", "CC0-1.0", "CC0-1.0"),
+    credit_groups=(CreditGroup("Museo / Ana", "CC0-1.0", 9), CreditGroup(None, None, 4)),
+    licence_counts={"CC0-1.0": 9, "not stated": 4},
+    consent_counts={"given": 12, "only indoors": 1},
+    contact="https://archive.example/forget.html",
+    earlier_pictures=("e" * 64,),
     base_name="/home/ana/models/dreamshaper_8.safetensors",
     family="sd1",
     prediction_type="epsilon",
@@ -95,6 +106,14 @@ def test_the_header_says_what_lora_managers_look_for(tmp_path):
     parsed = {key: json.loads(metadata[key]) for key in metadata if metadata[key][0] in "[{"}
     assert parsed["ss_tag_frequency"] == {"Korea": {"food": 8, "clothing": 5}}
     assert parsed["scoft.picture_sha256"] == list(RECORD.picture_sha256)
+    assert parsed["scoft.credit_groups"] == [
+        {"credit": "Museo / Ana", "licence": "CC0-1.0", "pictures": 9},
+        {"credit": "", "licence": "", "pictures": 4},
+    ]
+    assert parsed["scoft.licence_counts"] == {"CC0-1.0": 9, "not stated": 4}
+    assert parsed["scoft.consent"] == {"given": 12, "only indoors": 1}
+    assert metadata["scoft.contact"] == "https://archive.example/forget.html"
+    assert pictures_of(metadata) == ({*RECORD.picture_sha256, "e" * 64}, True)
     assert parsed["scoft.credits"] == ["Museo / Ana", "한국"]
     assert parsed["scoft.category_counts"] == {"food": 8, "clothing": 5}
     assert parsed["scoft.final_losses"] == {"ldm": 0.125, "perceptual": None}
@@ -183,28 +202,58 @@ def test_empty_values_and_broken_text_do_not_stop_the_file(tmp_path):
     assert not {"modelspec.trigger_phrase", "modelspec.license", "scoft.culture"} & metadata.keys()
 
 
-@pytest.mark.parametrize("text", ["é", '"\\'], ids=["two bytes", "escaped"])
-def test_a_long_header_is_trimmed_from_its_longest_list_and_says_so(tmp_path, caplog, text):
-    pictures = tuple(f"{number:064x}" for number in range(20_000))
-    record = dataclasses.replace(RECORD, picture_sha256=pictures, credits=(text * 9_999, text))
+def written(tmp_path, record):
     lora = Lora(lora_from_adapter(trained_unet()).layers, lora_metadata(record))
     path = tmp_path / "lora.safetensors"
+    write_lora(path, lora)
+    assert int.from_bytes(path.read_bytes()[:8], "little") <= MAX_HEADER_BYTES
+    return lora.metadata, read_metadata(path)
 
+
+@pytest.mark.parametrize("text", ["é", '"\\'], ids=["two bytes", "escaped"])
+def test_of_20_000_pictures_every_digest_stays_with_fewer_digits(tmp_path, caplog, text):
+    pictures = tuple(f"{number:064x}"[::-1] for number in range(20_000))
+    record = dataclasses.replace(RECORD, picture_sha256=pictures, credits=(text * 9_999, text))
     with caplog.at_level(logging.WARNING, logger="scoft_training"):
-        write_lora(path, lora)
+        before, metadata = written(tmp_path, record)
 
-    header_bytes = int.from_bytes(path.read_bytes()[:8], "little")
-    assert 0.9 * MAX_HEADER_BYTES < header_bytes <= MAX_HEADER_BYTES
-    metadata = read_metadata(path)
-    kept = json.loads(metadata["scoft.picture_sha256"])
-    assert kept == list(pictures[: len(kept)])
+    assert json.loads(metadata["scoft.picture_sha256"]) == [digest[:16] for digest in pictures]
     note = json.loads(metadata["scoft.trimmed"])
-    assert note["scoft.picture_sha256"] == f"first {len(kept)} of 20000 kept"
-    unchanged = lora.metadata.keys() - note.keys()
-    assert {key: metadata[key] for key in unchanged} == {
-        key: lora.metadata[key] for key in unchanged
+    assert note["scoft.picture_sha256"] == "first 16 digits of each"
+    changed = {"scoft.picture_sha256", "scoft.trimmed"}
+    assert {key: text for key, text in metadata.items() if key not in changed} == {
+        key: text for key, text in before.items() if key not in changed
     }
+    found, whole = pictures_of(metadata)
+    assert whole
+    assert len(found) == 20_001
     assert "header was too long" in caplog.text
+
+
+def test_other_lists_go_before_the_pictures_digests(tmp_path):
+    record = dataclasses.replace(RECORD, credits=tuple(f"{n:0100d}" for n in range(20_000)))
+    _, metadata = written(tmp_path, record)
+
+    assert json.loads(metadata["scoft.picture_sha256"]) == list(RECORD.picture_sha256)
+    kept = json.loads(metadata["scoft.credits"])
+    assert kept == list(record.credits[: len(kept)])
+    assert json.loads(metadata["scoft.trimmed"])["scoft.credits"] == (
+        f"first {len(kept)} of 20000 kept"
+    )
+    assert pictures_of(metadata)[1]
+
+
+def test_digests_that_are_lost_are_said_to_be(tmp_path):
+    pictures = tuple(f"{number:064x}"[::-1] for number in range(80_000))
+    _, metadata = written(tmp_path, dataclasses.replace(RECORD, picture_sha256=pictures))
+
+    kept = json.loads(metadata["scoft.picture_sha256"])
+    assert 40_000 < len(kept) < 80_000
+    note = json.loads(metadata["scoft.trimmed"])
+    assert note["scoft.picture_sha256"] == f"first {len(kept)} of 80000 kept, 16 digits of each"
+    assert metadata["modelspec.title"] == "hanbok"
+    assert not pictures_of(metadata)[1]
+    assert pictures_of({}) == (frozenset(), False)
 
 
 def test_a_single_long_value_is_left_out_whole(tmp_path):
@@ -221,8 +270,13 @@ def test_a_single_long_value_is_left_out_whole(tmp_path):
 
 def test_the_public_names_are_pinned():
     assert room.__all__ == [
+        "EARLIER_PICTURES",
         "MAX_HEADER_BYTES",
+        "PICTURES",
+        "SHORT_DIGITS",
+        "TRIMMED",
         "TrainingRecord",
         "lora_metadata",
+        "pictures_of",
         "trimmed_metadata",
     ]

@@ -50,3 +50,23 @@ def test_a_loss_without_a_number_and_a_header_that_is_no_json_are_survived():
     assert "| perceptual | not a number |" in card
     assert "Credits" not in card
     assert "What the pictures show" not in card
+
+
+def test_it_says_whose_pictures_they_are_and_how_to_take_one_back():
+    header = {
+        "scoft.credit_groups": '[{"credit": "A. Kim", "licence": "", "pictures": 7}, 3]',
+        "scoft.consent": '{"given": 6, "not stated": 1}',
+        "scoft.picture_sha256": '["00"]',
+        "scoft.contact": "archive@example.org",
+    }
+    card = model_card("korea", header)
+    assert "| A. Kim | not stated | 7 |" in card
+    assert "- given: 6\n- not stated: 1\n" in card
+    assert "write to archive@example.org, and name the picture or its sha256" in card
+    del header["scoft.contact"]
+    assert "ask those who handed this LoRA on" in model_card("korea", header)
+
+
+def test_words_of_others_stay_words():
+    card = model_card("x", {"scoft.credits": '["<img src=x> [a](javascript:b)\\u202e"]'})
+    assert "| Credits | \\<img src=x\\> \\[a\\](javascript:b) |" in card
