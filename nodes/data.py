@@ -6,7 +6,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..scoft_training.data import count_by_category, read_dataset
+from ..scoft_training.data import count_by_category, dataset_version, read_dataset
+from ..scoft_training.errors import ScoftError
 from . import host
 from .live import shown
 from .types import CanvasDataset, ScoftDataset
@@ -17,7 +18,7 @@ _NOTHING_YET = "(no dataset found)"
 
 
 class LoadDataset(io.ComfyNode):
-    """A folder with train/metadata.jsonl, checked."""
+    """A folder of pictures with their captions, checked."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -26,14 +27,15 @@ class LoadDataset(io.ComfyNode):
             node_id="ScoftLoadDataset",
             display_name="SCoFT Load Dataset",
             category="SCoFT",
-            description="A picture set in the layout of CCUB: train/metadata.jsonl beside the "
-            "pictures, in a folder of ComfyUI's input folder. It is never written to.",
+            description="A picture set in ComfyUI's input folder: pictures with a metadata.jsonl, "
+            "a metadata.csv, or a .txt caption beside each. It is never written to.",
             inputs=[
                 io.Combo.Input(
                     "dataset",
                     options=host.dataset_names() or [_NOTHING_YET],
-                    tooltip="A folder with train/metadata.jsonl in ComfyUI's input folder, or in a "
-                    "folder listed as scoft_datasets in extra_model_paths.yaml.",
+                    tooltip="A folder of pictures with metadata.jsonl, metadata.csv or .txt "
+                    "captions, in ComfyUI's input folder or in a folder listed as scoft_datasets "
+                    "in extra_model_paths.yaml.",
                 ),
             ],
             outputs=[
@@ -45,8 +47,11 @@ class LoadDataset(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, dataset: str) -> Any:
         """Return what changes when the set's rows do."""
-        metadata = host.dataset_folder(dataset) / "train" / "metadata.jsonl"
-        return [str(metadata), metadata.stat().st_mtime_ns, metadata.stat().st_size]
+        try:
+            return dataset_version(host.dataset_folder(dataset))
+        except (ScoftError, OSError) as error:
+            # `execute` says it where it is seen.
+            return str(error)
 
     @classmethod
     def execute(cls, dataset: str) -> io.NodeOutput:

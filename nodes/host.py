@@ -22,6 +22,7 @@ import folder_paths
 import torch
 from PIL import Image
 
+from ..scoft_training.data_sources import is_dataset
 from ..scoft_training.errors import ConfigError, unknown_name
 
 __all__ = [
@@ -57,7 +58,6 @@ _PREVIEW = 1024
 """Longest side of a preview in the host's bar, in pixels."""
 
 _DATASETS = "scoft_datasets"
-_METADATA = Path("train") / "metadata.jsonl"
 
 
 def training_device() -> torch.device:
@@ -186,11 +186,11 @@ def _dataset_roots() -> list[Path]:
 
 
 def _datasets() -> dict[str, Path]:
-    """Folders with train/metadata.jsonl, one level below the roots; the first of a name counts."""
+    """Datasets one level below the roots; the first of a name counts."""
     found: dict[str, Path] = {}
     for root in _dataset_roots():
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
-            if (folder / _METADATA).is_file():
+            if folder.is_dir() and is_dataset(folder):
                 found.setdefault(folder.name, folder)
     return found
 
@@ -209,9 +209,9 @@ def dataset_folder(name: str) -> Path:
     found = _datasets()
     if name not in found:
         raise ConfigError(
-            f"{unknown_name('dataset', name, found or ['(none)'])} A dataset is a folder with "
-            "train/metadata.jsonl in ComfyUI's input folder, or in a folder listed as "
-            f"`{_DATASETS}` in extra_model_paths.yaml."
+            f"{unknown_name('dataset', name, found or ['(none)'])} A dataset is a folder of "
+            "pictures with metadata.jsonl, metadata.csv or .txt captions, in ComfyUI's input "
+            f"folder or in a folder listed as `{_DATASETS}` in extra_model_paths.yaml."
         )
     return found[name]
 

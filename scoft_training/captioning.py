@@ -21,7 +21,7 @@ from . import draws
 from .captioners import Captioner
 from .captions import degeneracy, named_culture
 from .config import CaptionConfig, validate
-from .data_checks import place, printable
+from .data_checks import printable
 from .data_rows import DatasetRow
 from .errors import NotEnoughMemoryError
 from .events import CaptionEvent, Event, PhaseEvent, WarningEvent
@@ -123,7 +123,7 @@ def caption_rows(
     }
     folder = Path(work) / "captions" / digest_json(settings)[:16]
     remove_leftovers(folder)
-    used: dict[str, tuple[int, tuple[str, ...]]] = {}
+    used: dict[str, tuple[str, tuple[str, ...]]] = {}
     phase = "captions of pictures"
     yield PhaseEvent(phase, 0, len(rows))
     with contextlib.ExitStack() as stack:
@@ -139,7 +139,7 @@ def caption_rows(
             if not plain:
                 yield WarningEvent(_no_plain_caption(row, flags))
             if chosen:
-                used[row.sha256] = row.number, chosen
+                used[row.sha256] = row.where, chosen
             yield PhaseEvent(phase, done, len(rows))
     yield from _state(work, used)
 
@@ -167,7 +167,7 @@ class _Scribe:
     def rounds(self, row: DatasetRow, first: int) -> Iterator[list[str]]:
         """Yield the captions of round after round, beginning with round `first`."""
         count = self.config.captions_per_picture
-        where = f"{place(row.number)} `{printable(row.file_name)}`"
+        where = f"{row.where} `{printable(row.file_name)}`"
         try:
             if not self._ready:
                 self._stack.enter_context(self._captioner.on(self._device, self._dtype))
@@ -258,7 +258,7 @@ def _compared(caption: str) -> str:
 
 
 def _no_plain_caption(row: DatasetRow, flags: tuple[tuple[str, ...], ...]) -> str:
-    begin = f"{place(row.number)} the captioner wrote"
+    begin = f"{row.where} the captioner wrote"
     if not flags:
         return f"{begin} nothing for `{printable(row.file_name)}`. Write its `blip_text` yourself."
     kinds = ", ".join(sorted({kind for of_caption in flags for kind in of_caption}))
@@ -268,7 +268,7 @@ def _no_plain_caption(row: DatasetRow, flags: tuple[tuple[str, ...], ...]) -> st
     )
 
 
-def _state(work: Path, used: dict[str, tuple[int, tuple[str, ...]]]) -> Iterator[Event]:
+def _state(work: Path, used: dict[str, tuple[str, tuple[str, ...]]]) -> Iterator[Event]:
     """Put captions into rows.jsonl, but not over what somebody else has stated."""
     last: dict[str, Overlay] = {}
     whole: dict[str, Overlay] = {}
@@ -280,13 +280,13 @@ def _state(work: Path, used: dict[str, tuple[int, tuple[str, ...]]]) -> Iterator
         if statement.generic_captions is not None:
             last[statement.sha256] = statement
     new = []
-    for sha256, (number, captions) in used.items():
+    for sha256, (where, captions) in used.items():
         before = whole.get(sha256) or last.get(sha256)
         if before is not None and before.generic_captions == captions:
             continue
         if before is not None and before.by != CAPTIONS_BY:
             yield WarningEvent(
-                f"{place(number)} the generic captions stated by {before.by} in the work folder "
+                f"{where} the generic captions stated by {before.by} in the work folder "
                 "stay; those of the captioner are not used."
             )
             continue

@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .data_checks import METADATA, Findings, Problem, place, printable, read_text
+from .data_checks import Findings, Problem, printable
 from .data_rows import CATEGORIES, ERAS, DatasetCard, DatasetRow, RowReader, read_card
+from .data_sources import find_source, read_rows, source_version
 from .errors import DatasetError
 from .file_digests import FileDigests
 from .files import digest_json
@@ -34,6 +35,7 @@ __all__ = [
     "RowPictures",
     "count_by_category",
     "dataset_digest",
+    "dataset_version",
     "load_row_pictures",
     "read_dataset",
     "report",
@@ -130,7 +132,8 @@ def read_dataset(
     """Read and check one split; problems are collected, so that the user sees all of them at once.
 
     Args:
-        root: the dataset's folder, which holds a folder per split and perhaps card.json.
+        root: the dataset's folder, which holds a folder per split and perhaps card.json, or the
+            pictures of the split "train" themselves.
         split: name of the split's folder.
         needs_generic_captions: L_M is on, so every row needs one.
         needs_negatives: L_C is on, so at least one row needs one.
@@ -144,15 +147,16 @@ def read_dataset(
         the dataset; a row with an error is among `problems` and not among `rows`.
 
     Raises:
-        DatasetError: there is no such folder or metadata.jsonl, or it is not readable UTF-8.
+        DatasetError: there is no such folder, nothing in it is a dataset, or its table cannot be
+            opened or decoded.
     """
     root = Path(root).expanduser().absolute()
-    text = read_text(_find_metadata(root, split), METADATA)
+    source = find_source(root, split)
     findings = Findings()
     card = read_card(root, findings)
     reader = RowReader(
         root,
-        split,
+        source.folder,
         findings,
         culture=card.culture,
         needs_generic_captions=needs_generic_captions,
@@ -161,11 +165,10 @@ def read_dataset(
         resolution=resolution,
         digests=digests,
     )
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            reader.read(number, line)
+    for written in read_rows(source, findings, encoding=card.encoding):
+        reader.read(written)
     rows = reader.rows
-    _check_whole(reader, findings, needs_negatives=needs_negatives)
+    _check_whole(reader, findings, source.name, needs_negatives=needs_negatives)
     _check_captions_differ(rows, findings)
     _check_pictures_differ(rows, findings)
     bad = findings.bad_rows
@@ -179,6 +182,22 @@ def read_dataset(
         excluded=reader.excluded,
         faulty=tuple(row for row in rows if row.number in bad),
     )
+
+
+def dataset_version(root: Path | str, split: str = "train") -> tuple[tuple[str, int, int], ...]:
+    """Return what changes when a split's rows or captions do; only names and times are looked at.
+
+    Raises:
+        DatasetError: as for `read_dataset`, where no form is found.
+        OSError: a file went away meanwhile.
+    """
+    root = Path(root).expanduser().absolute()
+    found = source_version(find_source(root, split))
+    card = root / "card.json"
+    if card.is_file():
+        stat = card.stat()
+        found += ((str(card), stat.st_mtime_ns, stat.st_size),)
+    return found
 
 
 def load_row_pictures(
@@ -196,7 +215,7 @@ def load_row_pictures(
         DatasetError: a file is gone or damaged, or its shape does not go with the picture's.
         ConfigError: the crop mode is unknown.
     """
-    begin = place(row.number)
+    begin = row.where
     image = open_picture(row.image_path, where=f"{begin} `{row.file_name}`")
     crop = decide_crop(image.size, mode=crop_mode, seed=seed, picture_sha256=row.sha256)
 
@@ -310,44 +329,24 @@ def report_json(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _find_metadata(root: Path, split: str) -> Path:
-    """Return the split's metadata.jsonl, or say what was passed instead of a dataset's folder."""
-    if not root.exists():
-        raise DatasetError(f"{root}: there is no such folder. Check the path of the dataset.")
-    if not root.is_dir():
-        raise DatasetError(
-            f"{root} is not a folder. Pass the folder that holds {split}/{METADATA}."
-        )
-    path = root / split / METADATA
-    if path.exists():
-        return path
-    begin = f"{root}: there is no {split}/{METADATA}."
-    if (root / METADATA).exists() and root.name == split:
-        raise DatasetError(f"{begin} This is the split's own folder; pass {root.parent} instead.")
-    if (root / METADATA).exists():
-        raise DatasetError(f"{begin} Move {METADATA} and its pictures into {root / split}.")
-    others = sorted(found.parent.name for found in root.glob(f"*/{METADATA}"))
-    if others:
-        raise DatasetError(f"{begin} The splits here are {', '.join(others)}; pass one of them.")
-    raise DatasetError(f"{begin} Write one line per picture: file_name, text, blip_text.")
-
-
-def _check_whole(reader: RowReader, findings: Findings, *, needs_negatives: bool) -> None:
+def _check_whole(
+    reader: RowReader, findings: Findings, name: str, *, needs_negatives: bool
+) -> None:
     rows = reader.rows
-    if not reader.seen:
-        findings.error(None, "empty", f"{METADATA}: there are no rows. Write one line per picture.")
-    elif reader.excluded == reader.seen:
+    if not reader.seen and not findings.bad_rows:
+        findings.error(None, "empty", f"{name}: there are no rows. Write one line per picture.")
+    elif reader.seen and reader.excluded == reader.seen:
         findings.error(
             None,
             "all-excluded",
-            f"{METADATA}: every row is left out by `include: false`. Remove that where a picture "
+            f"{name}: every row is left out by `include: false`. Remove that where a picture "
             "should be learned.",
         )
     if needs_negatives and rows and not any(row.negative_paths for row in rows):
         findings.error(
             None,
             "no-negatives",
-            f"{METADATA}: no row has a picture in `negative_imgpath`, but L_C is on. Draw "
+            f"{name}: no row has a picture in `negative_imgpath`, but L_C is on. Draw "
             "negatives, bring your own, or set contrastive_weight to 0.",
         )
     if guessed := [row for row in rows if row.category_guessed]:
@@ -355,7 +354,7 @@ def _check_whole(reader: RowReader, findings: Findings, *, needs_negatives: bool
         findings.warn(
             None,
             "category-guessed",
-            f"{METADATA}: the category of {len(guessed)} of {len(rows)} rows is guessed from the "
+            f"{name}: the category of {len(guessed)} of {len(rows)} rows is guessed from the "
             f"file name (row {first.number}: {first.category}). Write `category` where that is "
             "wrong.",
         )
@@ -370,7 +369,7 @@ def _check_captions_differ(rows: list[DatasetRow], findings: Findings) -> None:
             findings.warn(
                 row.number,
                 "same-caption",
-                f"{place(row.number)} the caption is that of row {first}. Say what is different "
+                f"{row.where} the caption is that of row {first}. Say what is different "
                 "about this picture.",
             )
 
@@ -384,7 +383,7 @@ def _check_pictures_differ(rows: list[DatasetRow], findings: Findings) -> None:
             findings.warn(
                 row.number,
                 "same-picture",
-                f"{place(row.number)} `{printable(row.file_name)}` is the same picture "
+                f"{row.where} `{printable(row.file_name)}` is the same picture "
                 f"as in row {first}, and would count twice. Remove one of the rows.",
             )
     for row in rows:
@@ -393,7 +392,7 @@ def _check_pictures_differ(rows: list[DatasetRow], findings: Findings) -> None:
                 findings.error(
                     row.number,
                     "swapped-roles",
-                    f"{place(row.number)} negative `{printable(path.name)}` is the training "
+                    f"{row.where} negative `{printable(path.name)}` is the training "
                     f"picture of row {first_with[sha256]}, so L_C would push away from what should "
                     "be learned. Remove it from `negative_imgpath`.",
                 )

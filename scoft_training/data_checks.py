@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import json
 import unicodedata
 from collections.abc import Mapping
@@ -11,17 +10,20 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from .errors import DatasetError
+from .text_encoding import decode_text, guess_sentence
 
 __all__ = [
     "METADATA",
     "Columns",
     "Findings",
     "Problem",
+    "as_on_disk",
     "inside",
     "missing_file",
     "parse_object",
     "place",
     "printable",
+    "read_bytes",
     "read_text",
 ]
 
@@ -128,39 +130,54 @@ class Columns:
         )
 
 
-def place(number: int) -> str:
-    """Return how a sentence about a row begins."""
-    return f"{METADATA}, row {number}:"
-
-
-def read_text(path: Path, name: str) -> str:
-    """Return a UTF-8 file's text, with or without BOM.
-
-    Args:
-        path: the file.
-        name: how messages call it, say "metadata.jsonl".
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
 
     Raises:
-        DatasetError: it cannot be opened, or is not UTF-8; then with the number of the line.
+        DatasetError: it cannot be opened.
     """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DatasetError(
             f"{path} cannot be opened ({error.strerror}). It must be a file that you may read."
         ) from error
-    data = data.removeprefix(codecs.BOM_UTF8)
-    # UTF-16 of plain English is valid UTF-8, with a NUL beside every letter.
-    bad = data.find(0)
-    if bad < 0:
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            bad = error.start
-    row = data.count(b"\n", 0, bad) + 1
-    raise DatasetError(
-        f"{name}, row {row}: this is not UTF-8 text. Save the file as UTF-8 in your editor."
-    )
+
+
+def place(number: int) -> str:
+    """Return how a sentence about a line of metadata.jsonl begins."""
+    return f"{METADATA}, row {number}:"
+
+
+def read_text(
+    path: Path, name: str, findings: Findings | None = None, *, encoding: str | None = None
+) -> str:
+    """Return a file's text; where its encoding had to be guessed, that is a warning.
+
+    Args:
+        path: the file.
+        name: how messages call it, say "metadata.jsonl".
+        findings: takes the warning; without it a guess is refused.
+        encoding: what the dataset's card states.
+
+    Raises:
+        DatasetError: it cannot be opened, or not be decoded.
+    """
+    try:
+        decoded = decode_text(read_bytes(path), where=f"{name}:", encoding=encoding)
+    except DatasetError as error:
+        if findings is None and error.__cause__ is None:
+            raise DatasetError(_not_utf8(name)) from error
+        raise
+    if decoded.guessed and findings is None:
+        raise DatasetError(_not_utf8(name))
+    if decoded.guessed and findings is not None:
+        findings.warn(None, "guessed-encoding", guess_sentence(decoded, where=f"{name}:"))
+    return decoded.text
+
+
+def _not_utf8(name: str) -> str:
+    return f"{name}: this is not UTF-8 text. Save the file as UTF-8 in your editor."
 
 
 def parse_object(text: str, *, where: str) -> dict[str, Any]:
@@ -218,7 +235,9 @@ def inside(root: Path, base: Path, value: str, *, where: str) -> Path:
         )
     path = base.joinpath(*parts.parts)
     try:
-        leaves = ".." in parts.parts or not path.resolve().is_relative_to(root.resolve())
+        leaves = ".." in parts.parts
+        path = path if leaves else as_on_disk(base, path)
+        leaves = leaves or not path.resolve().is_relative_to(root.resolve())
     except (OSError, RuntimeError):  # a circle of links
         leaves = True
     if leaves:
@@ -227,6 +246,29 @@ def inside(root: Path, base: Path, value: str, *, where: str) -> Path:
             "its path without `..` and links."
         )
     return path
+
+
+def as_on_disk(base: Path, path: Path) -> Path:
+    """Return a path below base with its accents spelled as the disk has them.
+
+    Some systems write an accent as a character of its own, so a table and an unpacked archive may
+    differ in that. Where the disk has no such name, or two, the path comes back as it is.
+    """
+    found = base
+    try:
+        if path.exists():
+            return path
+        for part in path.relative_to(base).parts:
+            if (found / part).exists():
+                found = found / part
+                continue
+            wanted = unicodedata.normalize("NFC", part)
+            names = [entry.name for entry in found.iterdir()]
+            (same,) = [name for name in names if unicodedata.normalize("NFC", name) == wanted]
+            found = found / same
+    except (OSError, ValueError):  # no folder, a name that is too long, or not one such name
+        return path
+    return found
 
 
 def missing_file(path: Path) -> str | None:

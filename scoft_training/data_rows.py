@@ -16,14 +16,15 @@ from .data_checks import (
     inside,
     missing_file,
     parse_object,
-    place,
     printable,
     read_text,
 )
+from .data_sources import SourceRow
 from .errors import DatasetError, unknown_name
 from .file_digests import FileDigests
 from .files import file_sha256
 from .pictures import companion_crop, decide_crop, open_depth, open_picture
+from .text_encoding import looks_misread
 
 __all__ = [
     "CATEGORIES",
@@ -69,15 +70,18 @@ PREFIX_CATEGORIES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """One picture with what its community says about it; a line of metadata.jsonl, checked.
+    """One picture with what its community says about it, checked.
 
-    `number` is the line as an editor counts it, from 1. `sha256` is computed from the picture's
-    file, `negative_sha256s` likewise, in the order of `negative_paths`. `extra` holds the columns
-    that are not known here, as they are. The last `drawn_negatives` of the negatives were drawn
-    here for this very crop: square, of the training resolution, and loaded as they are.
+    `number` is the line of metadata.jsonl as an editor counts it, a table's row as a spreadsheet
+    does, or the picture's place by name; `where` begins a sentence about the row. `sha256` is
+    computed from the picture's file, `negative_sha256s` likewise, in the order of
+    `negative_paths`. `extra` holds the columns that are not known here, as they are. The last
+    `drawn_negatives` of the negatives were drawn here for this very crop: square, of the training
+    resolution, and loaded as they are.
     """
 
     number: int
+    where: str
     file_name: str
     image_path: Path
     sha256: str
@@ -113,17 +117,18 @@ class DatasetCard:
     credits: tuple[str, ...] = ()
     licence: str | None = None
     language: str | None = None
+    encoding: str | None = None
     notes: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RowReader:
-    """Turns lines into rows. Rows with errors are kept too, since others are compared with them."""
+    """Turns what is written into rows, those with errors too: others are compared with them."""
 
     def __init__(
         self,
         root: Path,
-        split: str,
+        folder: Path,
         findings: Findings,
         *,
         culture: str | None,
@@ -137,7 +142,8 @@ class RowReader:
         self.seen = 0
         self.excluded = 0
         self._root = root
-        self._split_folder = root / split
+        self._folder = folder
+        self._where = ""
         self._findings = findings
         self._culture = culture
         self._needs_generic_captions = needs_generic_captions
@@ -149,24 +155,20 @@ class RowReader:
         self._sha256s: dict[Path, str] = {}
         self._sizes: dict[tuple[Path, str], tuple[int, int]] = {}
 
-    def read(self, number: int, line: str) -> None:
-        """Read one line that is not blank."""
+    def read(self, written: SourceRow) -> None:
+        """Read one row."""
         self.seen += 1
-        try:
-            values = parse_object(line, where=place(number))
-        except DatasetError as error:
-            self._findings.error(number, "broken-json", str(error))
-            return
-        columns = Columns(values, self._findings, number, place(number))
+        number, self._where = written.number, written.where
+        columns = Columns(written.values, self._findings, number, self._where)
         if columns.flag("include") is False:
             self.excluded += 1
             return
-        if refuses_consent(values.get("consent")):
+        if refuses_consent(written.values.get("consent")):
             self.excluded += 1
             self._findings.warn(
                 number,
                 "no-consent",
-                f"{place(number)} `consent` is false, so the picture is left out. Delete it if its "
+                f"{self._where} `consent` is false, so the picture is left out. Delete it if its "
                 "people or its photographer ask for that, or correct the column.",
             )
             return
@@ -180,8 +182,15 @@ class RowReader:
             self._findings.error(
                 number,
                 "no-caption",
-                f"{place(number)} `text` is {'missing' if caption is None else 'empty'}. Each "
+                f"{self._where} `text` is {'missing' if caption is None else 'empty'}. Each "
                 "image needs its cultural caption: write one, or remove the row.",
+            )
+        if caption and looks_misread(caption):
+            self._findings.warn(
+                number,
+                "misread-caption",
+                f"{self._where} `text` was spoilt by a program that took it for another encoding: "
+                f"{caption[:60]!r}. Write it anew from where it still reads well.",
             )
         culture = columns.text("culture") or None
         generic_captions = self._read_generic_captions(number, columns, culture)
@@ -201,12 +210,12 @@ class RowReader:
                 self._findings.error(
                     number,
                     "no-file-name",
-                    f"{place(number)} `file_name` is missing. Write the picture's path inside the "
+                    f"{self._where} `file_name` is missing. Write the picture's path inside the "
                     "split's folder.",
                 )
             return None
-        where = f"{place(number)} `{printable(file_name)}`"
-        picture = self._find(number, "picture", file_name, self._split_folder, where, open_picture)
+        where = f"{self._where} `{printable(file_name)}`"
+        picture = self._find(number, "picture", file_name, self._folder, where, open_picture)
         if picture is None:
             return None
         self._compare_sha256(number, picture, stated_sha256)
@@ -219,9 +228,11 @@ class RowReader:
         depth_path = None
         if depth_name is not None:
             depth_path = self._find_beside(number, "depth", depth_name, picture, open_depth)
+        category = category or _folder_category(file_name)
         guess = None if category else _guess_category(file_name)
         return DatasetRow(
             number=number,
+            where=self._where,
             file_name=file_name,
             image_path=picture,
             sha256=self._sha256s[picture],
@@ -250,19 +261,19 @@ class RowReader:
             self._findings.warn(
                 number,
                 "degenerate-caption",
-                f"{place(number)} `blip_text` holds an empty caption, which is skipped. Remove it.",
+                f"{self._where} `blip_text` holds an empty caption, which is skipped. Remove it.",
             )
         if self._needs_generic_captions and not captions and "blip_text" not in columns.refused:
             self._findings.error(
                 number,
                 "no-generic-caption",
-                f"{place(number)} `blip_text` is {'empty' if given else 'missing'}, but L_M is on "
+                f"{self._where} `blip_text` is {'empty' if given else 'missing'}, but L_M is on "
                 "and needs a generic caption. Write one, or set memorization_weight to 0.",
             )
         cultures = [name for name in (self._culture, culture) if name]
         for caption in captions:
             for kind, sentence in caption_warnings(caption, cultures):
-                self._findings.warn(number, kind, f"{place(number)} {sentence}")
+                self._findings.warn(number, kind, f"{self._where} {sentence}")
         return captions
 
     def _read_choice(
@@ -271,7 +282,7 @@ class RowReader:
         value = columns.text(name) or None
         if value is None or value in known:
             return value
-        sentence = f"{place(number)} {unknown_name(name, value, known)}"
+        sentence = f"{self._where} {unknown_name(name, value, known)}"
         self._findings.error(number, f"unknown-{name}", sentence)
         return None
 
@@ -310,7 +321,7 @@ class RowReader:
         open_file: Callable[..., Image.Image],
     ) -> Path | None:
         """Return the path of a negative or depth picture whose shape goes with the picture's."""
-        where = f"{place(number)} {role} `{printable(name)}`"
+        where = f"{self._where} {role} `{printable(name)}`"
         path = self._find(number, role, name, self._root, where, open_file)
         if path is None or not self._check_pictures:
             return path
@@ -329,7 +340,7 @@ class RowReader:
             self._findings.warn(
                 number,
                 "sha256-differs",
-                f"{place(number)} `sha256` is {printable(stated)[:12]}..., but the picture's is "
+                f"{self._where} `sha256` is {printable(stated)[:12]}..., but the picture's is "
                 f"{computed[:12]}...: the file was changed. Look at it, then correct the column.",
             )
 
@@ -365,6 +376,7 @@ def read_card(root: Path, findings: Findings) -> DatasetCard:
         credits=columns.texts("credits", one_allowed=True),
         licence=columns.text("licence") or None,
         language=columns.text("language") or None,
+        encoding=columns.text("encoding") or None,
         notes=columns.text("notes") or None,
         extra=columns.rest,
     )
@@ -373,6 +385,12 @@ def read_card(root: Path, findings: Findings) -> DatasetCard:
 def refuses_consent(value: Any) -> bool:
     """Tell whether a `consent` says no: false, or the word; other text says on what terms."""
     return value is False or (isinstance(value, str) and value.strip().casefold() in _REFUSALS)
+
+
+def _folder_category(file_name: str) -> str | None:
+    """Return the category that a folder on the picture's path is named after."""
+    folders = PureWindowsPath(file_name).parts[:-1]
+    return next((name for name in folders if name in CATEGORIES), None)
 
 
 def _guess_category(file_name: str) -> str | None:

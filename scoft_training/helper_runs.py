@@ -20,7 +20,6 @@ from .captioning import caption_rows
 from .config import CaptionConfig, NegativesConfig, validate
 from .control_models import ControlNet, load_controlnet, load_depth
 from .data import Dataset, read_dataset
-from .data_checks import place
 from .data_rows import DatasetRow
 from .depth import DepthEstimator
 from .depth_maps import GivenDepth, SquareCrop, cropped_picture, depth_path, estimate_depths
@@ -268,7 +267,7 @@ def _draw(
         raise ConfigError("Drawing needs a base model and a depth ControlNet: name both.")
     if lacking := [row for row in dataset.rows if not row.generic_captions]:
         raise DatasetError(
-            f"{place(lacking[0].number)} `blip_text` is missing, and negatives are drawn for "
+            f"{lacking[0].where} `blip_text` is missing, and negatives are drawn for "
             "generic captions. Write one, or let `scoft caption` make some."
         )
     device = resolve_device(request.device)

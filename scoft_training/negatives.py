@@ -22,7 +22,6 @@ from torch import Tensor
 from .conditioning import Conditioning
 from .config import NegativesConfig, validate
 from .control_models import ControlNet, require_fitting
-from .data_checks import place
 from .data_rows import DatasetCard, DatasetRow
 from .depth import DepthEstimator, load_depth_picture
 from .depth_maps import SquareCrop, depth_path, estimate_depths, require_depth
@@ -342,7 +341,7 @@ def _require_drawable(rows: Sequence[DatasetRow], depth: DepthEstimator | None) 
     for row in rows:
         if not row.generic_captions:
             raise DatasetError(
-                f"{place(row.number)} `blip_text` is missing, but negatives are drawn for a "
+                f"{row.where} `blip_text` is missing, but negatives are drawn for a "
                 "generic caption. Write one, or leave the row out."
             )
     require_depth(rows, depth)

@@ -49,6 +49,9 @@ _TOGETHER = dict.fromkeys(
 )
 """Scripts that stand in one word with Chinese characters, as their names in Unicode begin."""
 
+_JOINERS = "\u2019\u00b7\u2010\u2011\u00a0"
+"""Apostrophe, middle dot, hyphens and the space that does not break."""
+
 _HIDDEN_UTF7 = re.compile(rb"\+[A-Za-z0-9+/]{3,}-?")
 
 
@@ -209,6 +212,7 @@ def _is_utf7(data: bytes) -> bool:
 
 def _damage(data: bytes) -> str | None:
     """Return what to say of UTF-8 that is spoilt in places, or None if it is another encoding."""
+    data = data.removeprefix(codecs.BOM_UTF8)
     if any(data.startswith(mark) for mark, _ in _MARKS):
         return "its byte order mark does not fit the rest. Save the file anew as UTF-8."
     if 0 in data:
@@ -319,8 +323,7 @@ def _is_plausible(text: str) -> bool:
             if kind == "Lu" and before.islower():
                 return False
         elif kind[0] in "SPZN" and before.isalpha() and after.isalpha():
-            # An apostrophe or a middle dot may stand inside a word; Catalan and Yoruba have them.
-            if _is_alphabet(before) and _is_alphabet(after) and character not in "’·‑–\u00a0":
+            if _is_alphabet(before) and _is_alphabet(after) and character not in _JOINERS:
                 return False
         before = character
     return True

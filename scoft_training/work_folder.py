@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .config import TrainConfig
 from .data import Dataset
-from .data_checks import METADATA, place
+from .data_checks import METADATA
 from .data_rows import DatasetRow
 from .errors import ConfigError, DatasetError
 from .files import digest_text
@@ -76,7 +76,7 @@ def _require_generic_captions(rows: Sequence[DatasetRow]) -> None:
         return
     others = f" The same holds for {len(lacking) - 1} more rows." if len(lacking) > 1 else ""
     raise DatasetError(
-        f"{place(lacking[0].number)} `blip_text` is missing, but L_M is on and needs a generic "
+        f"{lacking[0].where} `blip_text` is missing, but L_M is on and needs a generic "
         "caption. Write one, let `scoft caption` make some, or set memorization_weight to 0."
         f"{others}"
     )

@@ -103,6 +103,7 @@ def test_every_column_arrives_under_its_name(make):
     first, second = root / "negative_images/n1.png", root / "negative_images/n0.png"
     assert dataclasses.asdict(only) == {
         "number": 2,
+        "where": "metadata.jsonl, row 2:",
         "file_name": "images/a.png",
         "image_path": root / "train/images/a.png",
         "sha256": sha256[root / "train/images/a.png"],
@@ -167,7 +168,9 @@ def test_another_split_is_read_on_request(make):
 def test_the_card_is_read(make):
     card = {"culture": "Korea", "suffix": "in Korea", "credits": "Kim", "pages": 3}
     read = read_dataset(make(row(), card=card)).card
-    assert read == DatasetCard("Korea", "in Korea", ("Kim",), extra={"pages": 3})
+    assert read == DatasetCard(
+        culture="Korea", suffix="in Korea", credits=("Kim",), extra={"pages": 3}
+    )
 
 
 def test_rows_left_out_are_counted_and_not_judged(make):
@@ -248,32 +251,19 @@ def test_the_splits_own_folder_is_recognised(make):
         read_dataset(root / "train")
 
 
-def test_metadata_in_the_root_is_recognised(make):
-    root = make(row())
-    shutil.move(root / "train/metadata.jsonl", root)
-    with pytest.raises(DatasetError, match=r"Move metadata.jsonl and its pictures into .*train\."):
-        read_dataset(root)
-
-
 def test_the_splits_that_exist_are_named(make):
     make(row(), split="test")
     with pytest.raises(DatasetError, match=r"The splits here are test; pass one of them\."):
         read_dataset(make.root)
 
 
-@pytest.mark.parametrize(
-    ("content", "number"),
-    [
-        (b"\xef\xbb\xbf{}\n{}\n" + "{김}".encode("cp949"), 3),
-        ("{}\n{}".encode("utf-16"), 1),
-        ("{}\n{}".encode("utf-16-le"), 1),
-    ],
-)
-def test_text_that_is_not_utf8_is_refused_with_its_line(make, content, number):
-    root = make(row())
-    (root / "train/metadata.jsonl").write_bytes(content)
-    sentence = f"metadata.jsonl, row {number}: this is not UTF-8 text. Save the file as UTF-8"
-    with pytest.raises(DatasetError, match=sentence):
+def test_utf8_that_is_spoilt_in_one_line_is_refused_with_its_number(make):
+    root = make(row("a", text="김치찌개"), row("b", text="비빔밥"))
+    path = root / "train/metadata.jsonl"
+    spoilt = json.dumps(row("c", text="떡국"), ensure_ascii=False).encode("cp949")
+    text = path.read_text(encoding="utf-8").encode("utf-8").decode("unicode_escape")
+    path.write_bytes(text.encode("utf-8", "surrogatepass") + spoilt)
+    with pytest.raises(DatasetError, match=r"^metadata.jsonl: line 3 is not UTF-8"):
         read_dataset(root)
 
 
@@ -576,7 +566,7 @@ def test_a_dataset_of_rows_left_out_is_an_error(make):
     [
         ("{", "bad-card", "card.json: this is not valid JSON (Expecting property name"),
         ("[]", "bad-card", "card.json: this is not a JSON object."),
-        ("{\0}", "bad-card", "card.json, row 1: this is not UTF-8 text."),
+        ("{\0}", "bad-card", "card.json: this is not UTF-8 text."),
         ('{"culture": 5}', "wrong-type", "card.json: `culture` must be text in quotes but got 5."),
         ('{"credits": [1]}', "wrong-type", "card.json: `credits` must be text or a list of texts"),
     ],
@@ -952,17 +942,18 @@ def test_warnings_leave_a_set_usable(make):
     [
         (
             data,
-            "Dataset RowPictures count_by_category dataset_digest load_row_pictures read_dataset "
-            "report report_json",
+            "Dataset RowPictures count_by_category dataset_digest dataset_version "
+            "load_row_pictures read_dataset report report_json",
         ),
         (
             data_rows,
-            "CATEGORIES DatasetCard DatasetRow ERAS PREFIX_CATEGORIES RowReader read_card",
+            "CATEGORIES DatasetCard DatasetRow ERAS PREFIX_CATEGORIES RowReader read_card "
+            "refuses_consent",
         ),
         (
             data_checks,
-            "Columns Findings METADATA Problem inside missing_file parse_object place printable "
-            "read_text",
+            "Columns Findings METADATA Problem as_on_disk inside missing_file parse_object place "
+            "printable read_bytes read_text",
         ),
         (captions, "caption_warnings degeneracy named_culture"),
     ],
