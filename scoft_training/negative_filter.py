@@ -173,8 +173,10 @@ def _decide(
         for negative in found.negatives:
             entry = record["negatives"].setdefault(negative.name, new_entry(None))
             entry["distance"] = None if digest is None else entry["distances"][digest]
-            if entry["by"] != "user":
-                kept = threshold is None or entry["distance"] >= threshold
+            kept = threshold is None or entry["distance"] >= threshold
+            if entry["by"] == "user":
+                entry["filtered"] = kept
+            else:
                 entry |= {"kept": kept, "by": "filter"}
 
     if found.negatives:
