@@ -29,6 +29,7 @@ const HELPERS = [
   "pictures_view",
   "presets",
   "previews",
+  "report_nodes",
   "review_nodes",
   "reviewer",
   "row_form",
@@ -54,6 +55,7 @@ const { executionIdOf, findNode } = await import("./lib/graph.mjs");
 const { Memory } = await import("./lib/memory.mjs");
 const { Owner } = await import("./lib/owner.mjs");
 const { attachPresets } = await import("./lib/presets.mjs");
+const { REPORTER, ReportNodes } = await import("./lib/report_nodes.mjs");
 const { REVIEWED, ReviewNodes } = await import("./lib/review_nodes.mjs");
 const { RunNodes } = await import("./lib/run_nodes.mjs");
 const { serverOf } = await import("./lib/server.mjs");
@@ -73,6 +75,7 @@ const shared = {
 };
 const runs = new RunNodes(shared);
 const reviews = new ReviewNodes(shared);
+const reports = new ReportNodes(shared);
 const owner = new Owner(api);
 
 /** Pass messages on in their order, each to the workflow that it belongs to. */
@@ -167,10 +170,14 @@ app.registerExtension({
     } else if (REVIEWED.includes(node.comfyClass)) {
       reviews.attach(node);
       fit(node, 300);
+    } else if (node.comfyClass === REPORTER) {
+      reports.attach(node);
+      fit(node, 320);
     }
   },
   loadedGraphNode(node) {
     if (node.comfyClass === TRAINER) runs.loaded(node);
     else if (REVIEWED.includes(node.comfyClass)) reviews.loaded(node);
+    else if (node.comfyClass === REPORTER) reports.loaded(node);
   },
 });

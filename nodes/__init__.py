@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from ..scoft_training.miniature.loading import register
 from .captioning import Caption
 from .data import LoadDataset
+from .dataset_report import DatasetReport
 from .depth_maps import DepthMaps
 from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
@@ -20,6 +21,7 @@ __all__ = ["NODES", "ScoftExtension"]
 NODES: list[type[io.ComfyNode]] = [
     LoadDataset,
     LoadMiniature,
+    DatasetReport,
     Caption,
     DepthMaps,
     DrawNegatives,

@@ -38,6 +38,7 @@ def add_routes() -> None:
         ("/scoft/runs/{run}", _run),
         ("/scoft/runs/{run}/previews/{name}", _preview),
         ("/scoft/datasets/{dataset}", _dataset),
+        ("/scoft/datasets/{dataset}/report", _report),
         ("/scoft/datasets/{dataset}/pictures/{sha256}", _picture),
         ("/scoft/datasets/{dataset}/negatives/{set}", _negatives),
         ("/scoft/datasets/{dataset}/negatives/{set}/{folder}/depth", _depth),
@@ -110,6 +111,22 @@ async def _dataset(request: web.Request) -> web.StreamResponse:
     name = request.match_info["dataset"]
     seen = await asyncio.to_thread(live.find_gallery(name).dataset)
     return web.json_response({"dataset": name, **seen})
+
+
+async def _report(request: web.Request) -> web.StreamResponse:
+    gallery = live.find_gallery(request.match_info["dataset"])
+    path = gallery.work / "report.html"
+    if not path.is_file():
+        raise live.NotOpenError("There is no report on this dataset yet. Queue its node once.")
+    # Captions are other people's text: the page may run nothing and fetch nothing.
+    policy = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Cache-Control": "no-store",
+    }
+    return web.FileResponse(path, headers=headers)
 
 
 async def _picture(request: web.Request) -> web.StreamResponse:

@@ -49,6 +49,7 @@ export function serverOf(api) {
 
     openDataset: (name) => ask("/scoft/datasets/open", { name }),
     dataset: (id) => ask(dataset(id)),
+    reportUrl: (id) => api.apiURL(`${dataset(id)}/report`),
     changeRow: (id, sha256, stated) => ask(`${dataset(id)}/rows/${sha256}`, stated),
     history: (id, sha256) => ask(`${dataset(id)}/rows/${sha256}/history`),
     measure: (id) => ask(`${dataset(id)}/measure`, {}),

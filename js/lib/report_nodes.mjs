@@ -1,0 +1,96 @@
+/**
+ * The node that makes a report on a dataset: what it found in a few lines, and a button that opens
+ * the page. The page holds no script, and the frame that shows it would let none run.
+ */
+
+import { button, element, replaceChildren, setText } from "./dom.mjs";
+import { chain } from "./graph.mjs";
+import { modal } from "./modal.mjs";
+
+const DATASET = "scoft_report";
+const SUMMARY = "scoft_report_summary";
+const HEIGHT = 150;
+const HINT = "Queue the graph to see the report.";
+
+/** The class of the node. */
+export const REPORTER = "ScoftDatasetReport";
+
+/** All nodes that make reports. */
+export class ReportNodes {
+  /** Options as of RunNodes. */
+  constructor({ server, memory, placeOf }) {
+    this.server = server;
+    this.memory = memory;
+    this.placeOf = placeOf;
+    this.entries = new Map();
+  }
+
+  /** Give a new node its lines and button. */
+  attach(node) {
+    const entry = { node, dataset: null };
+    entry.lines = element("p", { class: "scoft-report-lines", dir: "auto", role: "status" });
+    entry.button = button("Open report", { on: { click: () => this.open(entry) } });
+    entry.element = element("div", { class: "scoft-root scoft-review" }, entry.lines, entry.button);
+    this.entries.set(node, entry);
+    this.show(entry, null, null);
+    const widget = node.addDOMWidget("scoft_report", "SCOFT_REPORT", entry.element, {
+      serialize: false,
+      hideOnZoom: false,
+      getMinHeight: () => HEIGHT,
+    });
+    widget.serialize = false;
+    chain(node, "onRemoved", () => this.entries.delete(node));
+    chain(node, "onExecuted", (output) => {
+      const found = output?.scoft?.[0];
+      if (!found?.dataset) return;
+      const place = this.placeOf(node);
+      this.memory.keep(node, place, DATASET, found.dataset);
+      this.memory.keep(node, place, SUMMARY, found.summary ?? "");
+      this.show(entry, found.dataset, found.summary ?? "");
+    });
+  }
+
+  /** Show again what a node of a loaded workflow found. */
+  loaded(node) {
+    const entry = this.entries.get(node);
+    if (!entry) return;
+    const place = this.placeOf(node);
+    const dataset = this.memory.recall(node, place, DATASET);
+    if (dataset) this.show(entry, dataset, this.memory.recall(node, place, SUMMARY) ?? "");
+  }
+
+  show(entry, dataset, summary) {
+    entry.dataset = dataset;
+    entry.button.disabled = !dataset;
+    entry.lines.classList.remove("scoft-error");
+    setText(entry.lines, dataset ? summary : HINT);
+  }
+
+  async open(entry) {
+    try {
+      // A server that was started anew has to be told of the dataset first, and says so.
+      await this.server.dataset(entry.dataset);
+      openReport(this.server.reportUrl(entry.dataset));
+    } catch (error) {
+      setText(entry.lines, error.message);
+      entry.lines.classList.add("scoft-error");
+    }
+  }
+}
+
+/** Open a report's page over the canvas. */
+export function openReport(url) {
+  const dialog = modal({ class: "scoft-report", label: "Report on the dataset" });
+  replaceChildren(
+    dialog,
+    element(
+      "header",
+      { class: "scoft-report-head" },
+      element("a", { href: url, target: "_blank", rel: "noopener", text: "Open in a new tab" }),
+      button("Close", { on: { click: () => dialog.close() } }),
+    ),
+    element("iframe", { class: "scoft-report-page", src: url, sandbox: "", title: "Report" }),
+  );
+  dialog.showModal();
+  return dialog;
+}
