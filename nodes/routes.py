@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiohttp import web
@@ -22,7 +23,14 @@ from .widgets import shown_values
 __all__ = ["add_routes"]
 
 _PREVIEW = re.compile(r"step-\d{8}-\d{2}\.png")
-_LARGEST_BODY = 10_000
+_LARGEST_BODY = 1_000_000
+"""Fifty captions of the longest kind, in bytes of any script."""
+
+_PICTURES = ThreadPoolExecutor(2, thread_name_prefix="scoft-pictures")
+"""A page asks for hundreds of pictures; they must not keep decisions waiting."""
+
+_ROW_PICTURE = "private, max-age=31536000, immutable"
+_OTHER_PICTURE = "private, max-age=600"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,6 +48,7 @@ def add_routes() -> None:
         ("/scoft/datasets/{dataset}", _dataset),
         ("/scoft/datasets/{dataset}/report", _report),
         ("/scoft/datasets/{dataset}/pictures/{sha256}", _picture),
+        ("/scoft/datasets/{dataset}/rows/{sha256}/history", _history),
         ("/scoft/datasets/{dataset}/negatives/{set}", _negatives),
         ("/scoft/datasets/{dataset}/negatives/{set}/{folder}/depth", _depth),
         ("/scoft/datasets/{dataset}/negatives/{set}/{folder}/pictures/{name}", _negative_picture),
@@ -48,7 +57,8 @@ def add_routes() -> None:
     for path, handler in (
         ("/scoft/runs/{run}/stop", _stop),
         ("/scoft/datasets/open", _open_dataset),
-        ("/scoft/datasets/{dataset}/rows/{sha256}", _decide_row),
+        ("/scoft/datasets/{dataset}/rows/{sha256}", _change_row),
+        ("/scoft/datasets/{dataset}/measure", _measure),
         ("/scoft/datasets/{dataset}/negatives/{set}/{folder}/{name}", _decide_negative),
     ):
         routes.post(path)(_in_sentences(handler))
@@ -59,6 +69,10 @@ def _in_sentences(handler: _Handler) -> _Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
+            if request.method == "POST" and request.content_type != "application/json":
+                # Other sites' pages may send plain text here without being asked; JSON not.
+                sentence = "Send JSON, with the header Content-Type: application/json."
+                return web.json_response({"error": sentence}, status=415)
             return await handler(request)
         except live.NotOpenError as error:
             return web.json_response({"error": str(error)}, status=404)
@@ -100,7 +114,7 @@ async def _stop(request: web.Request) -> web.StreamResponse:
 
 
 async def _open_dataset(request: web.Request) -> web.StreamResponse:
-    name = await _value(request, "name", (str,))
+    name = _value(await _body(request), "name", (str,))
     root = await asyncio.to_thread(host.dataset_folder, name)
     return web.json_response(
         {"dataset": live.open_dataset(CanvasDataset(root, host.work_folder(root)))}
@@ -131,16 +145,30 @@ async def _report(request: web.Request) -> web.StreamResponse:
 
 async def _picture(request: web.Request) -> web.StreamResponse:
     gallery = live.find_gallery(request.match_info["dataset"])
-    return await _jpeg(request, gallery.picture, request.match_info["sha256"])
-
-
-async def _decide_row(request: web.Request) -> web.StreamResponse:
-    gallery = live.find_gallery(request.match_info["dataset"])
-    included = await _value(request, "included", (bool,))
     sha256 = request.match_info["sha256"]
-    row = await asyncio.to_thread(gallery.decide_row, sha256, included=included)
+    return await _jpeg(request, gallery.picture, sha256, cached=_ROW_PICTURE)
+
+
+async def _change_row(request: web.Request) -> web.StreamResponse:
+    gallery = live.find_gallery(request.match_info["dataset"])
+    body = await _body(request)
+    changes = _value(body, "changes", (dict,))
+    said = {name: _value({name: "", **body}, name, (str,)) for name in ("by", "why")}
+    sha256 = request.match_info["sha256"]
+    answer = await asyncio.to_thread(gallery.change_row, sha256, changes, **said)
     live.decided("rows")
-    return web.json_response(row)
+    return web.json_response(answer)
+
+
+async def _history(request: web.Request) -> web.StreamResponse:
+    gallery = live.find_gallery(request.match_info["dataset"])
+    return web.json_response(await asyncio.to_thread(gallery.history, request.match_info["sha256"]))
+
+
+async def _measure(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["dataset"]
+    seen = await asyncio.to_thread(live.find_gallery(name).measure)
+    return web.json_response({"dataset": name, **seen})
 
 
 async def _negatives(request: web.Request) -> web.StreamResponse:
@@ -166,39 +194,59 @@ async def _negative_picture(request: web.Request) -> web.StreamResponse:
 
 async def _decide_negative(request: web.Request) -> web.StreamResponse:
     gallery = live.find_gallery(request.match_info["dataset"])
-    kept = await _value(request, "kept", (bool, type(None)))
+    body = await _body(request)
+    kept = _value(body, "kept", (bool, type(None)))
+    said = {name: _value({name: "", **body}, name, (str,)) for name in ("by", "why")}
     place = request.match_info
-    negative = await asyncio.to_thread(
-        gallery.decide_negative, place["set"], place["folder"], place["name"], kept=kept
+    answer = await asyncio.to_thread(
+        gallery.decide_negative, place["set"], place["folder"], place["name"], kept=kept, **said
     )
     live.decided("negatives")
-    return web.json_response(negative)
+    return web.json_response(answer)
 
 
 async def _jpeg(
-    request: web.Request, picture: Callable[..., bytes], *names: str
+    request: web.Request,
+    picture: Callable[..., bytes],
+    *names: str,
+    cached: str = _OTHER_PICTURE,
 ) -> web.StreamResponse:
     size = request.query.get("size", "256")
     if not re.fullmatch(r"\d{1,4}", size):
         raise ConfigError(f"`size` must be a number of pixels but got {size[:20]!r}.")
-    data = await asyncio.to_thread(picture, *names, int(size))
-    return web.Response(body=data, content_type="image/jpeg")
+    loop = asyncio.get_running_loop()
+    data = await loop.run_in_executor(_PICTURES, picture, *names, int(size))
+    return web.Response(body=data, content_type="image/jpeg", headers={"Cache-Control": cached})
 
 
-async def _value(request: web.Request, name: str, kinds: tuple[type, ...]) -> Any:
-    """Return one value of the request's JSON object.
+async def _body(request: web.Request) -> dict[str, Any]:
+    """Return the request's JSON object.
+
+    Raises:
+        ConfigError: it is something else, or too large.
+    """
+    sentence = "Send a JSON object."
+    data = await request.content.read(_LARGEST_BODY + 1)
+    while len(data) <= _LARGEST_BODY and (more := await request.content.read(_LARGEST_BODY)):
+        data += more
+    if len(data) > _LARGEST_BODY:
+        raise ConfigError(f"{sentence} This one has more than {_LARGEST_BODY} bytes: shorten it.")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(sentence) from error
+    if not isinstance(body, dict):
+        raise ConfigError(sentence)
+    return body
+
+
+def _value(body: dict[str, Any], name: str, kinds: tuple[type, ...]) -> Any:
+    """Return one value of a request.
 
     Raises:
         ConfigError: there is none of one of these types.
     """
     named = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-    sentence = f'Send a JSON object with "{name}" ({named}).'
-    if (request.content_length or 0) > _LARGEST_BODY:
-        raise ConfigError(sentence)
-    try:
-        body = json.loads(await request.text())
-    except ValueError as error:
-        raise ConfigError(sentence) from error
-    if not isinstance(body, dict) or name not in body or not isinstance(body[name], kinds):
-        raise ConfigError(sentence)
+    if name not in body or not isinstance(body[name], kinds):
+        raise ConfigError(f'Send a JSON object with "{name}" ({named}).')
     return body[name]

@@ -1,25 +1,26 @@
 """A dataset and its negatives as people look at them: plain values for a page, and small pictures.
 
 What they decide is written into the work folder and counts in the next run. Pages know rows by the
-sha256 of their picture and negatives by set, folder and name; no path leaves this room.
+sha256 of their picture and negatives by set, folder and name; no path leaves this room. How a row
+looks and what may be said of it: `desk_rows`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import threading
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from .data import Dataset, read_dataset
-from .data_checks import METADATA
-from .data_rows import DatasetRow
-from .errors import ConfigError
+from .data_checks import METADATA, Problem
+from .data_rows import CATEGORIES, ERAS, DatasetRow
+from .dataset_quality import known_problems, measure
+from .desk_rows import history_of, person, reason, restoring, shown_row, statement_of
+from .errors import ConfigError, DatasetError
+from .file_digests import FileDigests
 from .negative_sets import (
     Negative,
     NegativeSet,
@@ -29,13 +30,18 @@ from .negative_sets import (
     open_negative_set,
     read_row_negatives,
 )
-from .overlays import Overlay, now, read_overlays, with_overlays, write_overlays
-from .pictures import open_picture
+from .overlays import (
+    Overlay,
+    add_statement,
+    overlay_row,
+    read_overlays,
+    statements_by_picture,
+    with_overlays,
+)
+from .picture_measures import QUALITY
+from .thumbnails import Thumbnails
 
-__all__ = ["Gallery", "small_picture"]
-
-_BY = "gallery"
-_SIZES = (64, 1024)
+__all__ = ["Gallery"]
 
 
 class Gallery:
@@ -50,25 +56,52 @@ class Gallery:
         self.root = root
         self.work = work
         self._lock = threading.Lock()
+        self._digests = FileDigests(work)
+        self._thumbnails = Thumbnails(work)
         self._read: tuple[tuple[int, int], Dataset] | None = None
+        self._known: tuple[Any, dict[str, list[Problem]]] | None = None
 
     def dataset(self) -> dict[str, Any]:
-        """Return the set: its names, its problems, each row with whether it is included, its sets.
+        """Return the set: its names, its problems, each row with what is decided, its sets.
+
+        Rows with errors are listed too, where they have a picture; rows that the dataset itself
+        leaves out are not.
 
         Raises:
             DatasetError: metadata.jsonl or rows.jsonl cannot be read.
         """
         found = self._dataset()
+        statements = statements_by_picture(self.work)
         overlays = read_overlays(self.work)
-        rows = [_row(row, overlays.get(row.sha256)) for row in found.rows]
+        measured = self._measured_problems(found, overlays)
+        of_rows: defaultdict[int | None, list[Problem]] = defaultdict(list)
+        for problem in found.problems:
+            of_rows[problem.row].append(problem)
+        listed = sorted((*found.rows, *found.faulty), key=lambda row: row.number)
+        rows = [
+            shown_row(
+                row,
+                statements.get(row.sha256, ()),
+                [*of_rows[row.number], *_of_number(measured, row)],
+                culture=found.card.culture,
+            )
+            for row in listed
+        ]
         included = with_overlays(found, overlays)
+        numbers = {row.number for row in listed}
         return {
             "name": found.name,
             "culture": found.card.culture,
             "suffix": found.card.suffix,
+            "language": found.card.language,
             "kept": sum(row["included"] for row in rows),
             "left_out": sum(not row["included"] for row in rows),
-            "problems": [problem.message for problem in found.problems],
+            "undecided": sum(row["decision"] is None for row in rows),
+            "problems": [
+                problem.message for problem in found.problems if problem.row not in numbers
+            ],
+            "categories": list(CATEGORIES),
+            "eras": list(ERAS),
             "rows": rows,
             "sets": [
                 {
@@ -81,17 +114,46 @@ class Gallery:
             ],
         }
 
-    def decide_row(self, sha256: str, *, included: bool) -> dict[str, Any]:
-        """Take a picture in or leave it out; returns its row as `dataset` has it.
+    def change_row(
+        self, sha256: str, changes: Mapping[str, Any], *, by: str = "", why: str = ""
+    ) -> dict[str, Any]:
+        """State something about a picture; on the disk when this returns.
+
+        Args:
+            sha256: of the picture.
+            changes: values by the desk's names; None takes back what was stated.
+            by: who says so; empty counts as "gallery".
+            why: the reason; empty gets a plain one.
+
+        Returns:
+            `row` as `dataset` has it, and `before`: the changes that bring back what held.
+
+        Raises:
+            ConfigError: there is no such picture or field, or a value does not belong there.
+            OutputError: it cannot be written; nothing was changed.
+        """
+        row = self._row(sha256)
+        held = add_statement(self.work, statement_of(row.sha256, changes, by, why))
+        return {"row": self._shown(row), "before": restoring(held, changes)}
+
+    def measure(self) -> dict[str, Any]:
+        """Measure the pictures that were not yet, which may take minutes; returns the set anew.
+
+        Raises:
+            OutputError: the work folder cannot be written.
+        """
+        for _ in measure(self._dataset(), self.work, held_out=self._held_out()):
+            pass
+        return self.dataset()
+
+    def history(self, sha256: str) -> dict[str, Any]:
+        """Return all that was ever stated about a picture, the earliest first.
 
         Raises:
             ConfigError: there is no such picture.
         """
         row = self._row(sha256)
-        why = "taken back by hand" if included else "left out by hand"
-        statement = Overlay(sha256=sha256, by=_BY, at=now(), why=why, include=included)
-        write_overlays(self.work, [statement])
-        return _row(row, read_overlays(self.work).get(sha256))
+        return {"statements": history_of(statements_by_picture(self.work).get(row.sha256, ()))}
 
     def negatives(self, settings: str) -> dict[str, Any]:
         """Return a set of negatives: each included row with its negatives, decided or not.
@@ -122,24 +184,37 @@ class Gallery:
         }
 
     def decide_negative(
-        self, settings: str, folder: str, name: str, *, kept: bool | None
+        self,
+        settings: str,
+        folder: str,
+        name: str,
+        *,
+        kept: bool | None,
+        by: str = "",
+        why: str = "",
     ) -> dict[str, Any]:
-        """Keep or drop a negative, or take that back; returns it as `negatives` has it.
+        """Keep or drop a negative, or take that back.
+
+        Returns:
+            `negative` as `negatives` has it, and `before`: the decision by hand that held; its
+            `kept` is None where there was none.
 
         Raises:
             ConfigError: there is no such set, row or negative.
         """
-        decide_negative(self.work, settings, folder, name, kept=kept)
-        return _negative(self._negative(settings, folder, name))
+        before = decide_negative(
+            self.work, settings, folder, name, kept=kept, who=person(by), why=reason(why)
+        )
+        return {"negative": _negative(self._negative(settings, folder, name)), "before": before}
 
     def picture(self, sha256: str, size: int) -> bytes:
-        """Return a row's picture as a JPEG whose longest side is `size`.
+        """Return a row's picture as a JPEG whose longest side is at least `size`.
 
         Raises:
             ConfigError: there is no such picture, or the size is out of range.
             DatasetError: the file cannot be read.
         """
-        return small_picture(self._row(sha256).image_path, size)
+        return self._small(self._row(sha256).image_path, size)
 
     def negative_picture(self, settings: str, folder: str, name: str, size: int) -> bytes:
         """Return a negative likewise.
@@ -147,7 +222,7 @@ class Gallery:
         Raises:
             ConfigError: there is no such set, row or negative.
         """
-        return small_picture(self._negative(settings, folder, name).path, size)
+        return self._small(self._negative(settings, folder, name).path, size)
 
     def depth_picture(self, settings: str, folder: str, size: int) -> bytes:
         """Return the depth that a row's negatives were drawn for likewise.
@@ -158,7 +233,15 @@ class Gallery:
         found = self._row_negatives(settings, folder)
         if found.depth is None or not found.depth.is_file():
             raise ConfigError(f"Row {found.row.number}: there is no depth picture of this set.")
-        return small_picture(found.depth, size)
+        return self._small(found.depth, size)
+
+    def _small(self, path: Path, size: int) -> bytes:
+        try:
+            return self._thumbnails.get(path, size, self._digests.sha256)
+        except FileNotFoundError as error:
+            raise DatasetError(
+                f"`{path.name}` does not exist any more. Put the picture back, then reload."
+            ) from error
 
     def _dataset(self) -> Dataset:
         """Read the set, again only where its metadata.jsonl changed."""
@@ -167,17 +250,51 @@ class Gallery:
             version = (stat.st_mtime_ns, stat.st_size)
             if self._read is None or self._read[0] != version:
                 # Damaged pictures show as such; decoding all of them would keep the page waiting.
-                self._read = version, read_dataset(self.root, check_pictures=False)
+                found = read_dataset(self.root, check_pictures=False, digests=self._digests)
+                self._digests.save()
+                self._read = version, found
             return self._read[1]
+
+    def _held_out(self) -> Dataset | None:
+        if not (self.root / "test" / METADATA).is_file():
+            return None
+        return read_dataset(self.root, "test", check_pictures=False, digests=self._digests)
+
+    def _measured_problems(
+        self, found: Dataset, overlays: Mapping[str, Overlay]
+    ) -> dict[str, list[Problem]]:
+        """Return what measurements say of the rows as shown, if there are any measurements."""
+        try:
+            stat = (self.work / QUALITY).stat()
+        except FileNotFoundError:
+            return {}
+        key = (id(found), dict(overlays), stat.st_mtime_ns, stat.st_size)
+        known = self._known
+        if known is None or known[0] != key:
+            rows = tuple(overlay_row(row, overlays.get(row.sha256)) for row in found.rows)
+            shown = dataclasses.replace(found, rows=rows)
+            known = key, known_problems(shown, self.work, held_out=self._held_out())
+            self._known = known
+        return known[1]
 
     def _included(self) -> tuple[DatasetRow, ...]:
         return with_overlays(self._dataset(), read_overlays(self.work))
 
     def _row(self, sha256: str) -> DatasetRow:
-        for row in self._dataset().rows:
+        found = self._dataset()
+        for row in (*found.rows, *found.faulty):
             if row.sha256 == sha256:
                 return row
         raise ConfigError(f"There is no picture {sha256[:12]!r} in {self.root.name}.")
+
+    def _shown(self, row: DatasetRow) -> dict[str, Any]:
+        found = self._dataset()
+        problems = [problem for problem in found.problems if problem.row == row.number]
+        if self._known is not None:
+            # As of the last time that the whole set was shown: one edit compares no pictures.
+            problems += _of_number(self._known[1], row)
+        statements = statements_by_picture(self.work).get(row.sha256, ())
+        return shown_row(row, statements, problems, culture=found.card.culture)
 
     def _rows_of(self, chosen: NegativeSet, rows: Iterable[DatasetRow]) -> Iterator[RowNegatives]:
         return (read_row_negatives(row, self.work, chosen) for row in rows)
@@ -199,40 +316,8 @@ class Gallery:
         raise ConfigError(f"There is no negative {name!r} in {folder}.")
 
 
-def small_picture(path: Path, size: int) -> bytes:
-    """Return a picture file as a JPEG whose longest side is `size` pixels, or its own if smaller.
-
-    Raises:
-        ConfigError: the size is out of range.
-        DatasetError: the file cannot be read.
-    """
-    low, high = _SIZES
-    if not low <= size <= high:
-        raise ConfigError(f"`size` must be between {low} and {high} but got {size}.")
-    picture = open_picture(path, where=f"`{path.name}`")
-    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
-    data = io.BytesIO()
-    picture.save(data, format="JPEG", quality=88)
-    return data.getvalue()
-
-
-def _row(row: DatasetRow, overlay: Overlay | None) -> dict[str, Any]:
-    """Return a row as its overlay completes it; one that is left out is shown all the same."""
-    include = None if overlay is None else overlay.include
-    shown = row
-    if overlay is not None:
-        (shown,) = with_overlays([row], {row.sha256: dataclasses.replace(overlay, include=None)})
-    return {
-        "sha256": row.sha256,
-        "number": row.number,
-        "file_name": row.file_name,
-        "caption": shown.cultural_caption,
-        "generic_captions": list(shown.generic_captions),
-        "category": shown.category,
-        "era": shown.era,
-        "included": include is not False,
-        "by": None if include is None else "user",
-    }
+def _of_number(problems: Mapping[str, list[Problem]], row: DatasetRow) -> list[Problem]:
+    return [problem for problem in problems.get(row.sha256, ()) if problem.row == row.number]
 
 
 def _negative(negative: Negative) -> dict[str, Any]:
@@ -242,6 +327,9 @@ def _negative(negative: Negative) -> dict[str, Any]:
         "distance": negative.distance,
         "kept": negative.kept,
         "by": negative.by,
+        "who": negative.who,
+        "why": negative.why,
+        "at": negative.at,
     }
 
 

@@ -27,6 +27,7 @@ from .config import TrainConfig
 from .data_rows import DatasetRow
 from .errors import ConfigError, DatasetError, OutputError, unknown_name
 from .files import digest_json, file_sha256, write_json
+from .statements import now
 
 __all__ = [
     "Negative",
@@ -47,6 +48,7 @@ __all__ = [
 _CHANGING = threading.Lock()
 _RECORD = "negatives.json"
 _SETTINGS = "settings.json"
+_PLAIN_REASONS = {True: "kept by hand", False: "dropped by hand", None: "decision taken back"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ class Negative:
         distances: likewise of every network that ever measured it, by its digest.
         kept: whether training uses it; None while nobody has decided.
         by: who decided, "filter" or "user".
+        who: the name of the person who decided or took that back, where no filter has since.
+        why: their reason.
+        at: when, as an ISO date and time.
     """
 
     name: str
@@ -96,6 +101,9 @@ class Negative:
     distances: Mapping[str, float]
     kept: bool | None
     by: str | None
+    who: str | None = None
+    why: str | None = None
+    at: str | None = None
 
     @property
     def drawn(self) -> bool:
@@ -189,7 +197,7 @@ def read_row_negatives(row: DatasetRow, work: Path, chosen: NegativeSet) -> RowN
     negatives = []
     for name, path in places.items():
         entry = entries.get(name) or new_entry(None)
-        negatives.append(Negative(name=name, path=path, **entry))
+        negatives.append(_negative_of(name, path, entry))
     depth = work / record["depth"] if record.get("depth") else None
     return RowNegatives(row, folder, tuple(negatives), depth)
 
@@ -215,8 +223,15 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
 
 
 def decide_negative(
-    work: Path, settings: str, folder_name: str, name: str, *, kept: bool | None
-) -> None:
+    work: Path,
+    settings: str,
+    folder_name: str,
+    name: str,
+    *,
+    kept: bool | None,
+    who: str,
+    why: str = "",
+) -> dict[str, Any]:
     """Keep or drop one negative by hand; no filter overrules it. None takes the decision back.
 
     Args:
@@ -224,7 +239,13 @@ def decide_negative(
         settings: digest of the set.
         folder_name: name of `RowNegatives.folder`.
         name: `Negative.name`.
-        kept: the decision; after None the negative is undecided until the next filter.
+        kept: the decision; after None the last filter's holds again, and without one the negative
+            is undecided until the next filter.
+        who: the person's name.
+        why: the reason; empty gets a plain one.
+
+    Returns:
+        `kept`, `by` and `why` of the decision by hand that held before, each None without one.
 
     Raises:
         ConfigError: there is no such set, row or negative.
@@ -235,14 +256,44 @@ def decide_negative(
     plain = re.fullmatch(r"[0-9a-f]{64}-[0-9a-f]{8}", folder_name)
     if not plain or not (folder / _RECORD).is_file():
         raise ConfigError(f"There are no negatives {folder_name!r} in set {settings}.")
+    before: dict[str, Any] = {}
 
     def change(record: dict[str, Any]) -> None:
         if name not in record["negatives"]:
             raise ConfigError(unknown_name("negative", name, record["negatives"]))
-        by = None if kept is None else "user"
-        record["negatives"][name] |= {"kept": kept, "by": by}
+        entry = record["negatives"][name]
+        by_hand = entry["by"] == "user"
+        before["kept"] = entry["kept"] if by_hand else None
+        before["by"] = entry.get("who") if by_hand else None
+        before["why"] = entry.get("why") if by_hand else None
+        if entry["by"] == "filter":
+            entry["filtered"] = entry["kept"]
+        if kept is None:
+            filtered = entry.get("filtered")
+            entry |= {"kept": filtered, "by": None if filtered is None else "filter"}
+        else:
+            entry |= {"kept": kept, "by": "user"}
+        entry |= {"who": who, "why": why or _PLAIN_REASONS[kept], "at": now()}
 
     change_record(folder, change)
+    return before
+
+
+def _negative_of(name: str, path: Path, entry: Mapping[str, Any]) -> Negative:
+    # Records of earlier versions name no person; a filter that decided since is none.
+    told = {} if entry["by"] == "filter" else entry
+    return Negative(
+        name=name,
+        path=path,
+        prompt=entry["prompt"],
+        distance=entry["distance"],
+        distances=entry["distances"],
+        kept=entry["kept"],
+        by=entry["by"],
+        who=told.get("who"),
+        why=told.get("why"),
+        at=told.get("at"),
+    )
 
 
 def with_negatives(

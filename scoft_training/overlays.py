@@ -45,6 +45,7 @@ __all__ = [
     "OVERLAYS",
     "Overlay",
     "add_statement",
+    "leaves_out",
     "merge_overlay",
     "now",
     "overlay_row",
@@ -183,7 +184,7 @@ def with_overlays(
     """
     given = rows.rows if isinstance(rows, Dataset) else rows
     applied = ((row, overlays.get(row.sha256)) for row in given)
-    return tuple(overlay_row(row, overlay) for row, overlay in applied if not _leaves_out(overlay))
+    return tuple(overlay_row(row, overlay) for row, overlay in applied if not leaves_out(overlay))
 
 
 def overlay_row(row: DatasetRow, overlay: Overlay | None) -> DatasetRow:
@@ -214,7 +215,8 @@ def overlay_row(row: DatasetRow, overlay: Overlay | None) -> DatasetRow:
     )
 
 
-def _leaves_out(overlay: Overlay | None) -> bool:
+def leaves_out(overlay: Overlay | None) -> bool:
+    """Tell whether what is stated of a row leaves it out: dropped, or consent was refused."""
     return overlay is not None and (overlay.include is False or refuses_consent(overlay.consent))
 
 

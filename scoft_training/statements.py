@@ -155,7 +155,9 @@ def parse_statement(number: int, line: str) -> Overlay:
     for name in unset:
         if name not in STATED:
             raise DatasetError(f"{where} `unset`: {unknown_name('column', name, STATED)}")
-    given: dict[str, Any] = {name: captions[name] for name in _CAPTIONS if values.get(name) is not None}
+    given: dict[str, Any] = {
+        name: captions[name] for name in _CAPTIONS if values.get(name) is not None
+    }
     return Overlay(
         **given,
         **texts,

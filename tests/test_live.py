@@ -65,10 +65,11 @@ def queue(host, prompt, listener):
     return answer["prompt_id"]
 
 
-def ask(host, path, body=None, method=None):
+def ask(host, path, body=None, method=None, kind="application/json"):
     """Return status and answer, whatever the status."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(host.url + path, data, method=method)
+    headers = {"Content-Type": kind}
+    request = urllib.request.Request(host.url + path, data, headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.status, answer.read()
@@ -204,13 +205,15 @@ def test_a_negative_dropped_on_a_page_counts_in_the_next_run(host, training, neg
     assert seen["kept"] >= 1
     row = next(r for r in seen["rows"] if any(n["kept"] for n in r["negatives"]))
     name = next(n["name"] for n in row["negatives"] if n["kept"])
-    status, changed = told(host, f"{place}/{row['folder']}/{name}", {"kept": False})
-    assert (status, changed["kept"], changed["by"]) == (200, False, "user")
+    decision = {"kept": False, "by": "Kim", "why": "a stereotype"}
+    status, answer = told(host, f"{place}/{row['folder']}/{name}", decision)
+    changed = answer["negative"]
+    assert (status, changed["kept"], changed["by"], changed["who"]) == (200, False, "user", "Kim")
     assert told(host, place)[1]["dropped"] == seen["dropped"] + 1
     for picture in (f"pictures/{name}", "depth"):
         status, data = ask(host, f"{place}/{row['folder']}/{picture}?size=64")
         with Image.open(io.BytesIO(data)) as opened:
-            assert (status, opened.format, opened.size) == (200, "JPEG", (64, 64))
+            assert (status, opened.format, opened.size) == (200, "JPEG", (128, 128))
     # The widgets are the same, so the host would give its cached result; the run is another one.
     prompt = graph(host, steps=6)
     prompt["3"]["inputs"] |= {"preview_every": 3, "preview_prompts": "a house", "preview_steps": 2}
@@ -225,15 +228,20 @@ def test_a_picture_left_out_on_a_page_is_not_trained_with(host, negatives):
     sha256 = seen["rows"][0]["sha256"]
     status, data = ask(host, f"{place}/pictures/{sha256}?size=100")
     with Image.open(io.BytesIO(data)) as picture:
-        assert (status, max(picture.size)) == (200, 100)
-    status, row = told(host, f"{place}/rows/{sha256}", {"included": False})
-    assert (status, row["included"]) == (200, False)
+        assert (status, max(picture.size)) == (200, 128)
+    status, answer = told(host, f"{place}/rows/{sha256}", {"changes": {"include": False}})
+    assert (status, answer["row"]["included"]) == (200, False)
     with Listener(host, "leaver") as page:
         host.wait(queue(host, graph(host, steps=1), page))
         until(lambda: page.ours("finished"), host)
     latents = [event for event in page.ours("phase") if event["phase"] == "latents"]
     assert {event["total"] for event in latents} == {5}
-    assert told(host, f"{place}/rows/{sha256}", {"included": True})[1]["included"]
+    back = {"changes": answer["before"], "by": "Kim", "why": "undone"}
+    assert told(host, f"{place}/rows/{sha256}", back)[1]["row"]["included"]
+    _, history = told(host, f"{place}/rows/{sha256}/history")
+    assert [one["why"] for one in history["statements"]] == ["left out by hand", "undone"]
+    status, answer = ask(host, f"{place}/rows/{sha256}", back, kind="text/plain")
+    assert (status, json.loads(answer)["error"].split(",")[0]) == (415, "Send JSON")
 
 
 def test_a_dataset_of_the_input_folder_opens_before_anything_is_queued(host, negatives):
@@ -256,7 +264,7 @@ def test_a_dataset_of_the_input_folder_opens_before_anything_is_queued(host, neg
         ("/scoft/datasets/0123", None, 404, "has not opened that dataset"),
         ("/scoft/datasets/{id}/pictures/..%2F..%2Fcard.json", None, 400, "There is no picture"),
         ("/scoft/datasets/{id}/pictures/{sha}?size=100000", None, 400, "must be a number"),
-        ("/scoft/datasets/{id}/rows/{sha}", {"included": "no"}, 400, '"included" \\(bool\\)'),
+        ("/scoft/datasets/{id}/rows/{sha}", {"changes": "no"}, 400, '"changes" \\(dict\\)'),
         ("/scoft/datasets/{id}/rows/{sha}", [], 400, "JSON object"),
         ("/scoft/datasets/{id}/negatives/..", None, 400, "Unknown set of negatives"),
     ],
