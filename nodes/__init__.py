@@ -9,6 +9,7 @@ from .captioning import Caption
 from .data import LoadDataset
 from .dataset_report import DatasetReport
 from .depth_maps import DepthMaps
+from .downloads import DownloadDataset
 from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
 from .miniature import LoadMiniature
@@ -20,6 +21,7 @@ __all__ = ["NODES", "ScoftExtension"]
 
 NODES: list[type[io.ComfyNode]] = [
     LoadDataset,
+    DownloadDataset,
     LoadMiniature,
     DatasetReport,
     Caption,

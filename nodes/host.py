@@ -39,11 +39,14 @@ __all__ = [
     "lora_path",
     "lora_tensors",
     "model_name",
+    "new_dataset_folder",
     "output_folder",
     "precision",
     "raise_if_interrupted",
     "send",
     "server",
+    "table_names",
+    "table_path",
     "to_image",
     "training_device",
     "training_mode",
@@ -214,6 +217,41 @@ def dataset_folder(name: str) -> Path:
             f"folder or in a folder listed as `{_DATASETS}` in extra_model_paths.yaml."
         )
     return found[name]
+
+
+def table_names() -> list[str]:
+    """Return the tables (.csv, .tsv) in the input folder."""
+    folder = Path(folder_paths.get_input_directory())
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in found if path.suffix.lower() in (".csv", ".tsv"))
+
+
+def table_path(name: str) -> Path:
+    """Return the file of a table that `table_names` lists.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    found = table_names()
+    if name not in found:
+        raise ConfigError(
+            f"{unknown_name('table', name, found or ['(none)'])} A table is a .csv or .tsv file in "
+            "ComfyUI's input folder."
+        )
+    return Path(folder_paths.get_input_directory()) / name
+
+
+def new_dataset_folder(name: str) -> Path:
+    """Return the folder of the input folder that a dataset of this name goes to.
+
+    Raises:
+        ConfigError: the name has other letters than a folder should.
+    """
+    if name != name.strip(" .") or not re.fullmatch(r"[\w.\- ]+", name):
+        raise ConfigError(
+            f"`name`: {name!r} is no folder's name. Use letters, digits, spaces, - and _."
+        )
+    return Path(folder_paths.get_input_directory()) / name
 
 
 def work_folder(dataset: Path) -> Path:
