@@ -1,7 +1,7 @@
 """Measure the review desk in a real browser over a stand-in server with many rows and real JPEGs.
 
-Prints the time from the click to the first screen of painted pictures, frames while scrolling through
-the whole set, and the page's memory.
+Prints the time from the click to the first screen of painted pictures, frames while scrolling
+through the whole set, and the page's memory.
 """
 
 from __future__ import annotations

@@ -218,11 +218,16 @@ def test_a_negative_dropped_in_the_gallery_stays_dropped(tab, host):
     until_idle(host)
     tab.page.get_by_role("button", name="Review negatives").click()
     tab.page.locator(".scoft-card").first.wait_for()
-    kept = tab.page.locator(".scoft-card[data-kept='true'] .scoft-toggle")
+    kept = tab.page.locator(".scoft-card[data-state='kept']")
     before = kept.count()
     assert before >= 1
-    kept.first.click()
-    tab.page.locator(".scoft-card[data-kept='false']", has_text="dropped by you").first.wait_for()
+    kept.first.get_by_role("button", name="Drop").click()
+    tab.page.locator(".scoft-ask").get_by_role("button", name="Drop").click()
+    tab.page.get_by_text("Who is reviewing?").wait_for()
+    tab.page.get_by_label("Your name").fill("Mina")
+    tab.page.keyboard.press("Enter")
+    dropped = tab.page.locator(".scoft-card[data-state='dropped']", has_text="by Mina")
+    dropped.first.wait_for()
     tab.page.wait_for_timeout(500)
     tab.look("negatives")
     tab.page.get_by_role("button", name="Pictures", exact=True).click()
@@ -231,7 +236,7 @@ def test_a_negative_dropped_in_the_gallery_stays_dropped(tab, host):
     tab.page.keyboard.press("Escape")
     tab.open()
     tab.page.get_by_role("button", name="Review negatives").click()
-    tab.page.locator(".scoft-card[data-kept='false']", has_text="dropped by you").first.wait_for()
+    dropped.first.wait_for()
     assert kept.count() == before - 1
 
 
