@@ -229,7 +229,7 @@ def decide_negative(
     name: str,
     *,
     kept: bool | None,
-    who: str,
+    who: str = "user",
     why: str = "",
 ) -> dict[str, Any]:
     """Keep or drop one negative by hand; no filter overrules it. None takes the decision back.

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 from random_stack import draw_demo_dataset, random_controlnet
+from stack import PoolBackbone
 
-from scoft_training.backbones import load_backbone
 from scoft_training.config import NegativesConfig, TrainConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import read_dataset
@@ -315,8 +315,8 @@ def test_a_filter_that_ran_since_counts_once_a_decision_is_taken_back(gallery, f
     row = gallery.negatives(one.digest)["rows"][0]
     gallery.decide_negative(one.digest, row["folder"], "01.png", kept=True)
     rows = read_dataset(folder / "aruna").rows
-    config = NegativesConfig(filter_backbone="pool", filter_threshold=10.0)
-    backbone = load_backbone("pool")
+    config = NegativesConfig(filter_backbone="pool", filter_threshold=1e5)
+    backbone = PoolBackbone()
     list(
         filter_negatives(
             rows,

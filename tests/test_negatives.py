@@ -519,8 +519,6 @@ def test_a_users_decision_is_never_overruled(rows, work, drawn):
     sift(rows, work, settings, None, config)
     assert state() == [(True, "filter"), (False, "user"), (True, "filter")]
     decide_negative(work, settings, folder, "01.png", kept=None)
-    assert state()[1] == (None, None)
-    sift(rows, work, settings, None, config)
     assert state()[1] == (True, "filter")
     for wrong in (
         (settings, "../../elsewhere", "01.png"),
