@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from .conditioning import Conditioning, size_ids
 from .config import GenerateConfig
 from .draws import normal
 from .errors import DivergenceError, NotEnoughMemoryError
+from .lettering import draw_caption
 from .lora_layers import Lora, applied_lora
 from .models import BaseModel, on_device
 from .predictor import NoisePredictor
@@ -236,7 +236,8 @@ def contact_sheet(pictures: Sequence[GeneratedPicture]) -> Image.Image:
     prompts = list(dict.fromkeys(picture.prompt for picture in pictures))
     seeds = list(dict.fromkeys(picture.seed for picture in pictures))
     halves = sorted({picture.with_lora for picture in pictures})
-    font = ImageFont.load_default(max(12, side // 16))
+    size = max(12, side // 16)
+    font = ImageFont.load_default(size)
     line = int(font.getbbox("Ag")[3]) + 4
     gap, label = 8, 3 * line
     block = label + len(halves) * (side + gap)
@@ -244,12 +245,19 @@ def contact_sheet(pictures: Sequence[GeneratedPicture]) -> Image.Image:
     sheet = Image.new("RGB", (width, gap + len(prompts) * block), "white")
     draw = ImageDraw.Draw(sheet)
     rows_said = "above without the LoRA, below with it" if len(halves) == 2 else "without a LoRA"
-    letters = max(10, int(width / font.getlength("n")))
     for index, prompt in enumerate(prompts):
         top = gap + index * block
         seeds_said = f"seeds {', '.join(map(str, seeds))}; {rows_said}"
-        lines = [*textwrap.wrap(prompt, letters)[:2], seeds_said]
-        draw.multiline_text((gap, top), "\n".join(lines), fill="black", font=font)
+        draw_caption(
+            draw,
+            (gap, top),
+            prompt,
+            size=size,
+            width=width - 2 * gap,
+            lines=2,
+            instead=f"prompt {index + 1} (no font here has its letters)",
+        )
+        draw.text((gap, top + 2 * line), seeds_said, "black", font)
     for picture in pictures:
         left = gap + seeds.index(picture.seed) * (side + gap)
         top = gap + prompts.index(picture.prompt) * block + label

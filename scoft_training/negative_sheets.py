@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from .data import load_row_pictures
 from .events import HistogramEvent
 from .files import write_aside
 from .generation import to_picture
+from .lettering import draw_caption
 from .negative_sets import Negative, NegativeSet, RowNegatives
 from .pictures import open_depth
 
@@ -21,6 +21,7 @@ __all__ = ["histogram_of", "numbers_of", "save_histogram", "save_sheets"]
 
 _BINS = 20
 _TILE = 144
+_LETTERS = 13
 _GAP = 8
 _FRAME = 5
 _ROWS_PER_SHEET = 20
@@ -117,19 +118,24 @@ def save_sheets(folder: Path, found: Sequence[RowNegatives], chosen: NegativeSet
 
 
 def _sheet(found: Sequence[RowNegatives], chosen: NegativeSet) -> Image.Image:
-    font = ImageFont.load_default(13)
+    font = ImageFont.load_default(_LETTERS)
     line = int(font.getbbox("Ag")[3]) + 4
     columns = 2 + max(len(of_row.negatives) for of_row in found)
     block = 2 * line + _TILE + 2 * _FRAME + line + _GAP
     width = _GAP + columns * (_TILE + 2 * _FRAME + _GAP)
     sheet = Image.new("RGB", (width, _GAP + len(found) * block), "white")
     draw = ImageDraw.Draw(sheet)
-    letters = max(10, int(width / font.getlength("n")))
     for place, of_row in enumerate(found):
         top = _GAP + place * block
-        title = f"row {of_row.row.number}: {of_row.row.cultural_caption}"
-        draw.multiline_text(
-            (_GAP, top), "\n".join(textwrap.wrap(title, letters)[:2]), "black", font
+        draw_caption(
+            draw,
+            (_GAP, top),
+            of_row.row.cultural_caption,
+            size=_LETTERS,
+            width=width - 2 * _GAP,
+            lines=2,
+            label=f"row {of_row.row.number}:",
+            instead=f"(no font here has its letters; see {of_row.row.where.removesuffix(':')})",
         )
         for column, (tile, text, colour) in enumerate(_tiles(of_row, chosen)):
             left = _GAP + column * (_TILE + 2 * _FRAME + _GAP)
