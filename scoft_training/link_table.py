@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .config import DownloadConfig
 from .data_rows import CATEGORIES, ERAS
@@ -119,19 +119,34 @@ def _records(text: str, name: str, config: DownloadConfig) -> Iterator[tuple[int
         return (wanted in cells if wanted else any(n in cells for n in _LINK_NAMES)), len(cells)
 
     delimiter = max(("\t", ",", ";"), key=fitness)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 0
     try:
-        for number, cells in enumerate(reader, start=1):
+        records = _parsed(text, name, delimiter, csv.QUOTE_MINIMAL)
+    except DatasetError:
+        if delimiter != "\t":
+            raise
+        # Many programs write TSV without quoting, where a quotation mark is a letter.
+        records = _parsed(text, name, delimiter, csv.QUOTE_NONE)
+    for number, cells in enumerate(records, start=1):
+        if any(cell.strip() for cell in cells):
+            yield number, [cell.strip() for cell in cells]
+
+
+def _parsed(text: str, name: str, delimiter: str, quoting: Literal[0, 3]) -> list[list[str]]:
+    records: list[list[str]] = []
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
+    )
+    try:
+        for cells in reader:
             if any(_swallows(cell, delimiter) for cell in cells):
                 raise csv.Error("a quote is not closed, so rows run together")
-            if any(cell.strip() for cell in cells):
-                yield number, [cell.strip() for cell in cells]
+            records.append(cells)
     except csv.Error as error:
         raise DatasetError(
-            f"{name}, row {number or 1}, or the next one: this is no proper table ({error}). Close "
-            "or double the quotation marks there, or save it from a spreadsheet anew."
+            f"{name}, row {len(records) + 1}: this is no proper table ({error}). Close or double the "
+            "quotation marks there, or save it from a spreadsheet anew."
         ) from error
+    return records
 
 
 def _swallows(cell: str, delimiter: str) -> bool:

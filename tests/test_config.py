@@ -8,6 +8,7 @@ import pytest
 from scoft_training.config import (
     PRESETS,
     CaptionConfig,
+    DownloadConfig,
     GenerateConfig,
     MemoryConfig,
     NegativesConfig,
@@ -20,7 +21,7 @@ from scoft_training.config import (
 from scoft_training.errors import ConfigError
 from scoft_training.flags import add_flags, config_from_flags
 
-CONFIGS = [TrainConfig, MemoryConfig, GenerateConfig, NegativesConfig, CaptionConfig]
+CONFIGS = [TrainConfig, MemoryConfig, GenerateConfig, NegativesConfig, CaptionConfig, DownloadConfig]
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)
