@@ -159,8 +159,9 @@ def companion_crop(
 ) -> Crop:
     """Return the crop of a negative or a depth picture that shows what the picture's crop shows.
 
-    The same aspect ratio gets the same crop. A square beside a picture that is none counts as
-    already cropped at the centre.
+    A square beside a picture that is none counts as already cropped at the centre, even where it
+    is as good as the picture's own shape: negatives are drawn so, and lie on the crop exactly. Else
+    the same aspect ratio gets the same crop.
 
     Args:
         size: (width, height) of the negative or depth picture.
@@ -172,10 +173,10 @@ def companion_crop(
     Raises:
         DatasetError: the shapes do not go together.
     """
-    if same_aspect(size, picture_size):
-        return crop
     if size[0] == size[1] and mode == "center":
         return _WHOLE
+    if same_aspect(size, picture_size):
+        return crop
     sizes = "is {} x {} pixels, but its picture {} x {}".format(*size, *picture_size)
     if size[0] == size[1]:
         raise DatasetError(
