@@ -109,6 +109,8 @@ def decode_texts(
         else:
             unknown[where] = data
     guess = _guess(tuple(unknown.values())) if unknown else None
+    if guess is not None:
+        unknown |= {where: data for where, data in pieces.items() if _is_chance(data, guess)}
     for where, data in unknown.items():
         found[where] = _read_by(data, guess, where)
     return {where: found[where] for where in pieces}
@@ -208,6 +210,22 @@ def _is_utf7(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return not hidden.isascii() and _is_plausible(data.decode("utf-7", "replace"))
+
+
+def _is_chance(data: bytes, guess: str) -> bool:
+    """Whether a file passes as UTF-8 by chance: a word or two of what its neighbours are saved in.
+
+    One syllable of Korean in cp949 may be the two bytes of a sign like \u00a7.
+    """
+    if data.isascii() or len(data) > 8 or re.search(rb"[A-Za-z]", data):
+        return False
+    certain = _certain(data)
+    return (
+        certain is not None
+        and max(certain.text) < "\u0800"
+        and not any(data.startswith(mark) for mark, _ in _MARKS)
+        and _fits(data, guess)
+    )
 
 
 def _damage(data: bytes) -> str | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from .config import TrainConfig
 from .data import Dataset
-from .data_checks import METADATA
 from .data_rows import DatasetRow
 from .errors import ConfigError, DatasetError
 from .files import digest_text
@@ -63,8 +62,8 @@ def complete_dataset(
         complete = dataclasses.replace(complete, rows=rows)
     if not any(row.negative_paths for row in complete.rows):
         raise DatasetError(
-            f"{METADATA}: no row has a negative, neither in `negative_imgpath` nor drawn and kept "
-            f"for `resolution` {config.resolution}, but L_C is on. Draw some with `scoft "
+            f"{complete.name}: no row has a negative, neither in `negative_imgpath` nor drawn and "
+            f"kept for `resolution` {config.resolution}, but L_C is on. Draw some with `scoft "
             "negatives`, bring your own, or set contrastive_weight to 0."
         )
     return complete

@@ -4,15 +4,8 @@ import json
 
 import pytest
 from PIL import Image
-from running_host import running_host
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory):
-    with running_host(tmp_path_factory.mktemp("forms") / "host") as running:
-        yield running
 
 
 def test_every_form_is_listed_and_read(host):

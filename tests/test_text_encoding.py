@@ -89,6 +89,14 @@ def test_one_odd_file_does_not_decide_over_the_others():
     assert [decoded.text for decoded in read.values()] == captions("Korean")
 
 
+def test_a_syllable_that_passes_as_utf8_by_chance_is_read_like_its_neighbours():
+    pieces = {f"{n}.txt:": text.encode("cp949") for n, text in enumerate(captions("Korean"))}
+    assert "짠".encode("cp949").decode("utf-8") == "§"
+    read = decode_texts(pieces | {"one.txt:": "짠".encode("cp949"), "new.txt:": "두부".encode()})
+    assert (read["one.txt:"].text, read["one.txt:"].guessed) == ("짠", True)
+    assert (read["new.txt:"].text, read["new.txt:"].guessed) == ("두부", False)
+
+
 def test_a_stated_encoding_is_followed_and_not_a_guess():
     decoded = decode_text("障子".encode("euc_jp"), where="a.txt:", encoding="euc-jp")
     assert (decoded.text, decoded.guessed) == ("障子", False)
