@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from .config import TrainConfig
 from .download_commands import add_download, add_replace
+from .export_commands import add_card, add_export
 from .flags import add_flags, config_from_flags
 from .report_commands import add_report
 
@@ -21,7 +22,7 @@ def add_dataset(commands: Commands) -> None:
     """Add the subcommand and its own subcommands."""
     dataset = commands.add_parser("dataset", help="gather and look at a picture set")
     inner = dataset.add_subparsers(required=True, metavar="COMMAND")
-    for add in (add_download, add_replace, _add_check, add_report):
+    for add in (add_download, add_replace, _add_check, add_card, add_export, add_report):
         add(inner)
 
 
