@@ -49,7 +49,7 @@ export class Desk extends EventTarget {
       Object.assign(row, fresh);
       this.push({ row, before });
       this.tell("row", { row });
-      this.say(`Row ${row.number}: ${rowWords(row, changes)}${why ? ` (${why})` : ""}.`);
+      this.say(`Row ${row.number}: ${rowWords(row, changes, " saved")}${why ? ` (${why})` : ""}.`);
     });
   }
 
@@ -158,10 +158,10 @@ export class Desk extends EventTarget {
   }
 }
 
-function rowWords(row, changes) {
+function rowWords(row, changes, done = "") {
   const fields = fieldsText(changes);
   const decided = "include" in changes ? STATE_NAMES[rowState(row)] : "";
-  return [decided, fields && `${fields} saved`].filter(Boolean).join(", ");
+  return [decided, fields && `${fields}${done}`].filter(Boolean).join(", ");
 }
 
 function negativeWords(negative) {

@@ -150,6 +150,7 @@ export class SingleView {
     const inUse = state === "undecided" ? " (counts until someone leaves it out)" : "";
     setText(this.state, `${STATE_NAMES[state]}${inUse}`);
     setText(this.decided, row.decision === null ? "" : decisionText(row));
+    this.decided.hidden = row.decision === null;
     for (const one of this.buttons.slice(0, 3)) {
       one.setAttribute("aria-pressed", String(one.dataset.state === state));
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import threading
@@ -278,8 +279,10 @@ class _Handler(SimpleHTTPRequestHandler):
         kind = "image/png" if isinstance(answer, bytes) else "application/json"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        # A page that scrolled on does not wait for its pictures.
+        with contextlib.suppress(ConnectionError):
+            self.end_headers()
+            self.wfile.write(data)
 
     def translate_path(self, path):
         inside = unquote(urlsplit(path).path).lstrip("/")

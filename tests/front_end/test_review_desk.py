@@ -85,7 +85,7 @@ def test_an_edit_is_marked_undone_and_given_back_to_the_dataset(page, server):
     said(page, "Row 1: credit saved.")
     assert form.get_by_text("changed here").is_visible()
     page.get_by_role("button", name="Undo (1)").click()
-    said(page, "Undone: row 1, credit saved as before.")
+    said(page, "Undone: row 1, credit as before.")
     assert form.get_by_text("changed here").is_hidden()
     assert page.locator("#scoft-field-credit").input_value() == ""
     page.locator("#scoft-field-consent").select_option("in words")
