@@ -322,7 +322,10 @@ def _fits(data: bytes, encoding: str) -> bool:
 
 
 def _is_plausible(text: str) -> bool:
-    """Whether text has no odd characters, no word of two scripts, no capital or sign inside one."""
+    """Whether text has no odd characters, and no word of two scripts, with a capital or sign inside.
+
+    Nor may a word begin with a mark that belongs onto a letter.
+    """
     before = " "
     for character, after in itertools.zip_longest(text, text[1:], fillvalue=" "):
         kind = unicodedata.category(character)
@@ -340,6 +343,8 @@ def _is_plausible(text: str) -> bool:
                 return False
             if kind == "Lu" and before.islower():
                 return False
+        elif kind == "Mn" and before.isspace():
+            return False
         elif kind[0] in "SPZN" and before.isalpha() and after.isalpha():
             if _is_alphabet(before) and _is_alphabet(after) and character not in _JOINERS:
                 return False

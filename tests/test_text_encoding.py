@@ -82,6 +82,12 @@ def test_what_cannot_be_told_is_refused_with_the_remedy():
         decode_text(b"\x00\xd8\x01", where="a.txt:")
 
 
+def test_two_readings_that_are_as_likely_are_refused():
+    text = "Niños rompen una piñata en el cumpleaños"
+    # By cp437 it would be "Niûos rompen una piûata", which is no worse by its letters.
+    assert isinstance(decode_texts({"a:": text.encode("mac_roman")})["a:"], DatasetError)
+
+
 def test_one_odd_file_does_not_decide_over_the_others():
     pieces = {f"{n}.txt:": text.encode("cp949") for n, text in enumerate(captions("Korean"))}
     read = decode_texts(pieces | {"odd.txt:": b"\xff\xfd\x80"})
