@@ -94,6 +94,7 @@ def measure(root: Path, work: Path) -> None:
 
 
 def main() -> None:
+    """Draw, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--folder", type=Path, help="where to draw the set; default: a temporary")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -98,10 +99,14 @@ def named_culture(caption: str, cultures: Iterable[str]) -> str | None:
         caption: the caption.
         cultures: names to look for besides the known peoples and countries.
     """
-    own = [culture.casefold() for culture in cultures]
-    alternatives = "|".join(re.escape(name) for name in [*own, *_PEOPLES])
-    found = re.search(rf"\b(?:{alternatives})s?\b", caption, re.IGNORECASE)
+    found = _names(tuple(culture.casefold() for culture in cultures)).search(caption)
     return found[0] if found else None
+
+
+@functools.lru_cache(maxsize=64)
+def _names(own: tuple[str, ...]) -> re.Pattern[str]:
+    alternatives = "|".join(re.escape(name) for name in [*own, *_PEOPLES])
+    return re.compile(rf"\b(?:{alternatives})s?\b", re.IGNORECASE)
 
 
 def _repeats(words: list[str]) -> bool:
