@@ -293,9 +293,15 @@ async def _fetch_until(
             if everything.done():
                 everything.result()
         finally:
-            for task in (*tasks, stopping):
-                task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            await _cancel([*tasks, stopping])
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End tasks; one that was just handed a result may miss a cancellation, so it is repeated."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)
 
 
 async def _fetch_one(client: PoliteClient, job: _Job, folder: Folder) -> Record:

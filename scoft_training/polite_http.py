@@ -290,18 +290,20 @@ class PoliteClient:
     async def _exchange(self, url: URL, body: Path | bytearray, limit: int) -> _Answer:
         if self._session is None:
             raise RuntimeError("the client is not open")
+        config = self._config
+        deadline = time.monotonic() + config.seconds_per_file
         timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._config.header_seconds, sock_read=None
+            total=None, sock_connect=config.header_seconds, sock_read=config.header_seconds
         )
         request = self._session.get(url, allow_redirects=False, timeout=timeout)
-        response = await asyncio.wait_for(request, self._config.header_seconds)
+        response = await asyncio.wait_for(request, config.header_seconds)
         try:
             answer = _Answer(response.status, response.headers)
             _judge_head(answer)
             if isinstance(body, Path):
                 _judge_tags(answer)
             if response.status < 300:
-                await _stream(response, body, limit, self._config.header_seconds)
+                await _stream(response, body, limit, deadline)
             return answer
         finally:
             response.close()
@@ -368,7 +370,7 @@ def _judge_tags(answer: _Answer) -> None:
 
 
 async def _stream(
-    response: aiohttp.ClientResponse, body: Path | bytearray, limit: int, stall: float
+    response: aiohttp.ClientResponse, body: Path | bytearray, limit: int, deadline: float
 ) -> None:
     to_file = isinstance(body, Path)
     if to_file and (response.content_length or 0) > limit:
@@ -376,7 +378,11 @@ async def _stream(
     size = 0
     file = body.open("wb") if isinstance(body, Path) else None
     try:
-        while block := await asyncio.wait_for(response.content.read(_BLOCK), stall):
+        while block := await response.content.read(_BLOCK):
+            # Where data is always there, nothing above is waited for, and no time runs out.
+            await asyncio.sleep(0)
+            if time.monotonic() > deadline:
+                raise TimeoutError
             size += len(block)
             if size > limit and to_file:
                 raise _too_large(limit)

@@ -9,6 +9,7 @@ from bad_server import BadServer, picture
 
 from scoft_training.config import DownloadConfig
 from scoft_training.data import read_dataset
+from scoft_training.download_records import exclusive
 from scoft_training.downloads import (
     DownloadRequest,
     download,
@@ -225,3 +226,19 @@ def test_a_stopped_run_keeps_what_is_finished_and_goes_on(server, tmp_path):
     found = run(server, table, tmp_path / "set")
     assert {one.verdict for one in found.values()} == {"alive"}
     assert len(server.requests) == 1 + states.count("waiting")
+
+
+def test_an_endless_body_ends_by_time_where_its_bound_of_size_is_far(server, tmp_path):
+    table = write_table(tmp_path / "links.csv", [server.url("endless"), server.url("good/a")])
+    found = run(server, table, tmp_path / "set", max_megabytes=2000, seconds_per_file=0.5)
+    assert [one.verdict for one in found.values()] == ["unreachable", "alive"]
+
+
+def test_two_downloads_do_not_fill_one_folder(server, tmp_path):
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    run(server, table, tmp_path / "set")
+    with (
+        exclusive(tmp_path / "set"),
+        pytest.raises(OutputError, match="another download fills this folder"),
+    ):
+        run(server, table, tmp_path / "set")
