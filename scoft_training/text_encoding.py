@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .errors import DatasetError
+from .errors import ConfigError, DatasetError
 
 __all__ = ["DecodedText", "decode_text", "decode_texts", "guess_sentence", "looks_misread"]
 
@@ -77,6 +77,7 @@ def decode_text(data: bytes, *, where: str, encoding: str | None = None) -> Deco
 
     Raises:
         DatasetError: the stated encoding is unknown or does not fit, or none can be told.
+        ConfigError: chardet is needed and not installed.
     """
     decoded = decode_texts({where: data}, encoding=encoding)[where]
     if isinstance(decoded, DatasetError):
@@ -95,6 +96,9 @@ def decode_texts(
 
     Returns:
         for each file its text, or the error that says why there is none.
+
+    Raises:
+        ConfigError: chardet is needed and not installed.
     """
     if encoding is not None:
         return {where: _attempt(data, encoding, where) for where, data in pieces.items()}
@@ -278,7 +282,13 @@ def _block_count(pieces: Sequence[bytes], encoding: str) -> int:
 
 
 def _likeliest(data: bytes, allowed: Sequence[str]) -> str | None:
-    import chardet
+    try:
+        import chardet
+    except ImportError as error:
+        raise ConfigError(
+            "Text that is not UTF-8 needs chardet to be told. Install it by `pip install chardet`, "
+            "or save the text as UTF-8."
+        ) from error
 
     ranked = chardet.detect_all(
         data,
@@ -322,9 +332,9 @@ def _fits(data: bytes, encoding: str) -> bool:
 
 
 def _is_plausible(text: str) -> bool:
-    """Whether text has no odd characters, and no word of two scripts, with a capital or sign inside.
+    """Whether text has no odd characters, and no word of two scripts or with a capital inside.
 
-    Nor may a word begin with a mark that belongs onto a letter.
+    Nor may a sign stand inside a word, or a mark that belongs onto a letter begin one.
     """
     before = " "
     for character, after in itertools.zip_longest(text, text[1:], fillvalue=" "):

@@ -1,9 +1,11 @@
 """Text of any origin is read right, or said to be a guess, or refused."""
 
+import sys
+
 import pytest
 from made_captions import captions
 
-from scoft_training.errors import DatasetError
+from scoft_training.errors import ConfigError, DatasetError
 from scoft_training.text_encoding import decode_text, decode_texts, guess_sentence, looks_misread
 
 SAVED = [
@@ -80,6 +82,13 @@ def test_utf8_that_is_spoilt_at_one_line_is_no_other_encoding():
 def test_what_cannot_be_told_is_refused_with_the_remedy():
     with pytest.raises(DatasetError, match=r'cannot be told.*"encoding" in card\.json'):
         decode_text(b"\x00\xd8\x01", where="a.txt:")
+
+
+def test_without_the_library_utf8_is_read_and_the_rest_names_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "chardet", None)
+    assert decode_text("두부".encode(), where="a:").text == "두부"
+    with pytest.raises(ConfigError, match="pip install chardet"):
+        decode_text("두부 한 모".encode("cp949"), where="a:")
 
 
 def test_two_readings_that_are_as_likely_are_refused():
