@@ -17,7 +17,7 @@ import torch
 
 from .config import ReportConfig, validate
 from .data import Dataset
-from .data_checks import METADATA, Problem, printable
+from .data_checks import Problem, printable
 from .data_rows import DatasetRow
 from .errors import DatasetError
 from .events import Event, PhaseEvent, WarningEvent
@@ -190,16 +190,19 @@ def known_problems(
 ) -> dict[str, list[Problem]]:
     """Return `quality_of` as sentences, by the sha256 of the picture; none is an error.
 
-    Kinds: near-duplicate, test-leak, repeated-caption, blurred, small-picture, extreme-aspect. What
+    A row gets one of a kind, which names the first other row. Kinds: near-duplicate, test-leak, repeated-caption, blurred, small-picture, extreme-aspect. What
     `Dataset.problems` says already, of equal files and equal captions in one split, is left to it.
     """
     found = quality_of(dataset, work, config, held_out=held_out)
     problems: dict[str, list[Problem]] = {}
+    noted: set[tuple[int, str]] = set()
 
     def note(row: DatasetRow, kind: str, sentence: str) -> None:
-        problem = Problem(row.number, kind, False, f"{_begin(row)} {sentence}")
-        if problem not in problems.setdefault(row.sha256, []):
-            problems[row.sha256].append(problem)
+        # One of each kind for a row: a hundred captions of one pattern make thousands of pairs.
+        if (row.number, kind) not in noted:
+            noted.add((row.number, kind))
+            problem = Problem(row.number, kind, False, f"{_begin(row)} {sentence}")
+            problems.setdefault(row.sha256, []).append(problem)
 
     for pair in found.pairs:
         if not pair.same:
@@ -263,7 +266,7 @@ def words_of(pair: PicturePair) -> str:
 
 
 def _begin(row: DatasetRow) -> str:
-    return f"{METADATA}, row {row.number}: `{printable(row.file_name)}`"
+    return f"{row.where} `{printable(row.file_name)}`"
 
 
 def _measured(row: DatasetRow) -> PictureMeasures | DatasetError:

@@ -413,4 +413,4 @@ def _plain(name: str) -> str:
 
 
 def _numbers(rows: Iterable[DatasetRow]) -> str:
-    return ", ".join(str(row.number) for row in rows)
+    return ", ".join(dict.fromkeys(str(row.number) for row in rows))

@@ -30,7 +30,12 @@ export class ReportNodes {
     const entry = { node, dataset: null };
     entry.lines = element("p", { class: "scoft-report-lines", dir: "auto", role: "status" });
     entry.button = button("Open report", { on: { click: () => this.open(entry) } });
-    entry.element = element("div", { class: "scoft-root scoft-review" }, entry.lines, entry.button);
+    entry.element = element(
+      "div",
+      { class: "scoft-root scoft-report-view" },
+      entry.lines,
+      entry.button,
+    );
     this.entries.set(node, entry);
     this.show(entry, null, null);
     const widget = node.addDOMWidget("scoft_report", "SCOFT_REPORT", entry.element, {
