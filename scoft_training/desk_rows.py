@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .captions import caption_warnings
-from .data_checks import Problem, place
+from .data_checks import Problem
 from .data_rows import CATEGORIES, ERAS, DatasetRow, refuses_consent
 from .errors import ConfigError, unknown_name
 from .overlays import Overlay, leaves_out, overlay_row
@@ -60,7 +60,7 @@ def shown_row(
     return {
         "sha256": row.sha256,
         "number": row.number,
-        "where": place(row.number),
+        "where": row.where,
         "file_name": row.file_name,
         "caption": shown.cultural_caption,
         "generic_captions": list(shown.generic_captions),
@@ -189,7 +189,7 @@ def _problems(
     ]
     judged = set() if replaced else set(row.generic_captions)
     cultures = [name for name in (culture, row.culture) if name]
-    begin = place(row.number)
+    begin = row.where
     for caption in shown.generic_captions:
         if caption not in judged:
             found += [

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .data import Dataset, read_dataset
-from .data_checks import METADATA, Problem
+from .data import Dataset, dataset_version, read_dataset
+from .data_checks import Problem
 from .data_rows import CATEGORIES, ERAS, DatasetRow
 from .dataset_quality import known_problems, measure
 from .desk_rows import history_of, person, reason, restoring, shown_row, statement_of
@@ -58,7 +58,7 @@ class Gallery:
         self._lock = threading.Lock()
         self._digests = FileDigests(work)
         self._thumbnails = Thumbnails(work)
-        self._read: tuple[tuple[int, int], Dataset] | None = None
+        self._read: tuple[Any, Dataset] | None = None
         self._known: tuple[Any, dict[str, list[Problem]]] | None = None
 
     def dataset(self) -> dict[str, Any]:
@@ -244,10 +244,9 @@ class Gallery:
             ) from error
 
     def _dataset(self) -> Dataset:
-        """Read the set, again only where its metadata.jsonl changed."""
+        """Read the set, again only where its rows or captions changed."""
         with self._lock:
-            stat = (self.root / "train" / METADATA).stat()
-            version = (stat.st_mtime_ns, stat.st_size)
+            version = dataset_version(self.root)
             if self._read is None or self._read[0] != version:
                 # Damaged pictures show as such; decoding all of them would keep the page waiting.
                 found = read_dataset(self.root, check_pictures=False, digests=self._digests)
@@ -256,9 +255,10 @@ class Gallery:
             return self._read[1]
 
     def _held_out(self) -> Dataset | None:
-        if not (self.root / "test" / METADATA).is_file():
+        try:
+            return read_dataset(self.root, "test", check_pictures=False, digests=self._digests)
+        except DatasetError:  # most sets have none
             return None
-        return read_dataset(self.root, "test", check_pictures=False, digests=self._digests)
 
     def _measured_problems(
         self, found: Dataset, overlays: Mapping[str, Overlay]
