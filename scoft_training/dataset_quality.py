@@ -190,8 +190,9 @@ def known_problems(
 ) -> dict[str, list[Problem]]:
     """Return `quality_of` as sentences, by the sha256 of the picture; none is an error.
 
-    A row gets one of a kind, which names the first other row. Kinds: near-duplicate, test-leak, repeated-caption, blurred, small-picture, extreme-aspect. What
-    `Dataset.problems` says already, of equal files and equal captions in one split, is left to it.
+    A row gets one of a kind, which names the first other row. Kinds: near-duplicate, test-leak,
+    repeated-caption, blurred, small-picture, extreme-aspect. What `Dataset.problems` says already,
+    of equal files and equal captions in one split, is left to it.
     """
     found = quality_of(dataset, work, config, held_out=held_out)
     problems: dict[str, list[Problem]] = {}

@@ -16,8 +16,9 @@ import torch
 from .config import ReportConfig
 from .coverage import Coverage, coverage_of
 from .data import Dataset, read_dataset
-from .data_checks import METADATA
+from .data_sources import find_source
 from .dataset_quality import PicturePair, Quality, measure, quality_of
+from .errors import DatasetError
 from .events import Event, FinishedEvent, StoppedEvent, StopRequested, stop_check
 from .file_digests import FileDigests
 from .files import write_text
@@ -187,13 +188,21 @@ def make_report(
 def _read(root: Path, work: Path) -> tuple[Dataset, Dataset | None]:
     """Return the set and its test split, if there is one, as the work folder completes them."""
     digests = FileDigests(work)
-    splits = ("train", "test") if (root / "test" / METADATA).is_file() else ("train",)
+    splits = ("train", "test") if _has_test(root) else ("train",)
     read = [
         overlaid(read_dataset(root, split, check_pictures=False, digests=digests), work)
         for split in splits
     ]
     digests.save()
     return read[0], read[1] if len(read) > 1 else None
+
+
+def _has_test(root: Path) -> bool:
+    try:
+        find_source(root, "test")
+    except DatasetError:
+        return False
+    return True
 
 
 def _report(

@@ -145,6 +145,15 @@ def test_the_dataset_stays_as_it_is(root, work):
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
+def test_a_test_split_of_pictures_with_captions_beside_them_is_compared_too(root, work, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    (copy / "test" / "metadata.jsonl").unlink()
+    (copy / "test" / "images" / "0000.txt").write_text("a market")
+    made(copy, work)
+    assert [pair.one.number for pair in report_of(copy, work).quality.leaks] == [4]
+
+
 def test_stopped_it_writes_no_page(root, work):
     *_, end = make_report(ReportRequest(root, work=work), should_stop=lambda: True)
     assert isinstance(end, StoppedEvent)
