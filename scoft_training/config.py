@@ -513,7 +513,7 @@ class DownloadConfig:
         False, "Try all links again that gave no picture, not only those that may come back."
     )
     min_side: int = _option(
-        200, "Pictures with a shorter side, in pixels, are left out.", minimum=1, maximum=10_000
+        128, "Pictures with a shorter side, in pixels, are left out.", minimum=1, maximum=10_000
     )
     max_megabytes: int = _option(50, "Largest file that is fetched.", minimum=1, maximum=2000)
     at_once: int = _option(
