@@ -26,7 +26,6 @@ export class Desk extends EventTarget {
     this.reviewer = reviewer;
     this.undoable = [];
     this.last = Promise.resolve();
-    this.waiting = 0;
   }
 
   /** The dataset's id. */
@@ -133,15 +132,12 @@ export class Desk extends EventTarget {
     const done = this.last.then(async () => {
       const by = await this.reviewer.name();
       if (by === null) return false;
-      this.waiting += 1;
       try {
         await send(by);
         return true;
       } catch (error) {
         this.tell("failed", { text: error.message });
         return false;
-      } finally {
-        this.waiting -= 1;
       }
     });
     this.last = done;

@@ -164,7 +164,7 @@ export class PicturesView {
     if (this.single.row === row) this.single.update();
   }
 
-  async showSingle(row, { edit = false } = {}) {
+  showSingle(row, { edit = false } = {}) {
     if (!row) return;
     this.overview.hidden = true;
     this.single.show(row, this.shown.indexOf(row), this.shown.length);

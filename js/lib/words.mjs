@@ -74,7 +74,9 @@ export function changesText(changes) {
     const { include } = changes;
     parts.push(include === null ? "decision taken back" : include ? "kept" : "left out");
   }
-  for (const [field, name] of Object.entries(FIELD_NAMES)) {
+  // What a program adds to a row's own captions is stated under a name of its own.
+  const names = { ...FIELD_NAMES, generic_captions_added: "generic captions added" };
+  for (const [field, name] of Object.entries(names)) {
     if (field in changes) parts.push(`${name}: ${valueText(field, changes[field])}`);
   }
   return parts.join("; ");
@@ -90,7 +92,7 @@ export function fieldsText(changes) {
 }
 
 /** Return a field's value in words; null is the dataset's own. */
-export function valueText(field, value) {
+function valueText(field, value) {
   if (value === null || value === undefined) return "the dataset's own";
   if (Array.isArray(value)) return value.map((one) => `“${one}”`).join(", ") || "none";
   if (field === "category") return categoryName(value);

@@ -152,6 +152,13 @@ def test_shortcuts_work_on_a_keyboard_of_another_script_and_never_while_typing(p
     assert len(server.posts) == 1
 
 
+def test_history_says_what_a_program_added_and_what_was_taken_back(page):
+    changes = {"generic_captions_added": ["a house"], "credit": None, "include": None}
+    assert page.evaluate("(changes) => scoft.changesText(changes)", changes) == (
+        "decision taken back; credit: the dataset's own; generic captions added: “a house”"
+    )
+
+
 def test_keys_are_shown_and_the_focus_comes_back(page):
     open_gallery(page)
     press(page, "?")
