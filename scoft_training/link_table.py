@@ -143,8 +143,8 @@ def _parsed(text: str, name: str, delimiter: str, quoting: Literal[0, 3]) -> lis
             records.append(cells)
     except csv.Error as error:
         raise DatasetError(
-            f"{name}, row {len(records) + 1}: this is no proper table ({error}). Close or double the "
-            "quotation marks there, or save it from a spreadsheet anew."
+            f"{name}, row {len(records) + 1}: this is no proper table ({error}). Close or double "
+            "the quotation marks there, or save it from a spreadsheet anew."
         ) from error
     return records
 
