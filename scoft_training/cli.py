@@ -23,6 +23,7 @@ from .flags import add_flags, config_from_flags
 from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
 from .model_commands import add_model
+from .takedown_commands import add_takedown
 from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
 __all__ = ["main"]
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_generate,
         add_lora,
         add_model,
+        add_takedown,
         add_demo,
         add_ablation,
         add_miniature,
