@@ -9,7 +9,7 @@ import { modal } from "./modal.mjs";
 
 const DATASET = "scoft_report";
 const SUMMARY = "scoft_report_summary";
-const HEIGHT = 150;
+const HEIGHT = 190;
 const HINT = "Queue the graph to see the report.";
 
 /** The class of the node. */
