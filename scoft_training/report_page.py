@@ -60,7 +60,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
+thead th { white-space: normal; vertical-align: bottom; max-width: 7rem; }
 th:first-child { text-align: left; font-weight: 600; }
+caption { white-space: normal; }
 td.word { text-align: left; }
 td.short { color: var(--bad); font-weight: 600; }
 tfoot td { text-align: center; font-weight: 600; }
@@ -210,7 +212,7 @@ def _heat_map(coverage: Coverage) -> str:
     )
     total = "".join(f"<td>{coverage.eras[era]}</td>" for era in _COLUMNS)
     return (
-        '<div class="wide"><table><caption>Pictures by category and era; the fuller the colour, '
+        '<div class="wide" tabindex="0"><table><caption>Pictures by category and era; the fuller the colour, '
         f"the more pictures</caption><thead>{_head(('category', *_COLUMNS, 'all'))}</thead>"
         f"<tbody>{body}</tbody><tfoot><tr><th scope=row>all</th>{total}"
         f"<td>{coverage.total}</td></tr></tfoot></table></div>"
@@ -255,7 +257,7 @@ def _gaps(coverage: Coverage) -> str:
             cells += f"<td>{beside.share:.0%}</td>" + "".join(f"<td>{n}</td>" for n in numbers)
         body += f"<tr><th scope=row>{_plain(name)}</th>{cells}</tr>"
     return (
-        '<div class="wide"><table><caption>Gaps: <i>as many would be</i> is the share in CCUB of '
+        '<div class="wide" tabindex="0"><table><caption>Gaps: <i>as many would be</i> is the share in CCUB of '
         "the pictures whose category is known, rounded; <i>lacking</i> is what there is less. At "
         f"{low} pictures, the smallest culture of CCUB, the same is counted for a set that large."
         f"</caption><thead>{_head(heads)}</thead><tbody>{body}</tbody></table></div>"
@@ -269,7 +271,7 @@ def _rights(coverage: Coverage) -> str:
         for name, count in coverage.rights.items()
     )
     return (
-        '<div class="wide"><table><caption>Rows that say whose a picture is and who agreed'
+        '<div class="wide" tabindex="0"><table><caption>Rows that say whose a picture is and who agreed'
         f"</caption><thead>{_head(('', 'stated', 'missing'))}</thead><tbody>{body}</tbody>"
         "</table></div>"
     )
