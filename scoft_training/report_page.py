@@ -30,6 +30,9 @@ _SHOWN = 60
 
 _COLUMNS = (*ERAS, "unstated")
 
+# What scrolls has to be reached by keyboard.
+_TABLE = '<div class="wide" tabindex="0"><table>'
+
 _VERDICTS = {
     "none": "none",
     "few": "far fewer",
@@ -212,7 +215,7 @@ def _heat_map(coverage: Coverage) -> str:
     )
     total = "".join(f"<td>{coverage.eras[era]}</td>" for era in _COLUMNS)
     return (
-        '<div class="wide" tabindex="0"><table><caption>Pictures by category and era; the fuller the colour, '
+        f"{_TABLE}<caption>Pictures by category and era; the fuller the colour, "
         f"the more pictures</caption><thead>{_head(('category', *_COLUMNS, 'all'))}</thead>"
         f"<tbody>{body}</tbody><tfoot><tr><th scope=row>all</th>{total}"
         f"<td>{coverage.total}</td></tr></tfoot></table></div>"
@@ -257,7 +260,7 @@ def _gaps(coverage: Coverage) -> str:
             cells += f"<td>{beside.share:.0%}</td>" + "".join(f"<td>{n}</td>" for n in numbers)
         body += f"<tr><th scope=row>{_plain(name)}</th>{cells}</tr>"
     return (
-        '<div class="wide" tabindex="0"><table><caption>Gaps: <i>as many would be</i> is the share in CCUB of '
+        f"{_TABLE}<caption>Gaps: <i>as many would be</i> is the share in CCUB of "
         "the pictures whose category is known, rounded; <i>lacking</i> is what there is less. At "
         f"{low} pictures, the smallest culture of CCUB, the same is counted for a set that large."
         f"</caption><thead>{_head(heads)}</thead><tbody>{body}</tbody></table></div>"
@@ -271,7 +274,7 @@ def _rights(coverage: Coverage) -> str:
         for name, count in coverage.rights.items()
     )
     return (
-        '<div class="wide" tabindex="0"><table><caption>Rows that say whose a picture is and who agreed'
+        f"{_TABLE}<caption>Rows that say whose a picture is and who agreed"
         f"</caption><thead>{_head(('', 'stated', 'missing'))}</thead><tbody>{body}</tbody>"
         "</table></div>"
     )
