@@ -280,6 +280,8 @@ WRITER = """
 import sys
 from scoft_training.overlays import Overlay, add_statement, write_overlays
 work, name = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
 for number in range(40):
     one = Overlay(sha256="1" * 64, by=name, at="2026-03-31", why=str(number), credit=name)
     add_statement(work, one) if number % 2 else write_overlays(work, [one])
@@ -288,9 +290,19 @@ for number in range(40):
 
 def test_processes_and_threads_lose_no_statement(tmp_path):
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), f"process {number}"])
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), f"process {number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for number in range(2)
     ]
+    for writer in writers:  # so that they write at the same time
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
 
     def state(name):
         for number in range(40):
@@ -301,7 +313,9 @@ def test_processes_and_threads_lose_no_statement(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    for writer in writers:
+        writer.communicate(timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0]
     found = {}
     for one in read_statements(tmp_path):
         found.setdefault(one.by, []).append(one.why)
