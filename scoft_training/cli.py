@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ScoftError as error:
         print(f"scoft: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # The reader, say `head`, has seen enough; what is left in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -172,3 +172,9 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(dataset, tmp_path):
             break
     child.kill()
     child.communicate()
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(dataset):
+    command = f"{sys.executable} -m scoft_training dataset check {dataset} | true"
+    ended = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True)
+    assert (ended.returncode, ended.stderr) == (0, b"")
