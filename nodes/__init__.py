@@ -10,6 +10,7 @@ from .data import LoadDataset
 from .dataset_report import DatasetReport
 from .depth_maps import DepthMaps
 from .downloads import DownloadDataset
+from .exporting import ExportDataset
 from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
 from .miniature import LoadMiniature
@@ -27,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     Caption,
     DepthMaps,
     DrawNegatives,
+    ExportDataset,
     TrainLora,
     ApplyLora,
     SaveLora,
