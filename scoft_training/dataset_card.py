@@ -153,7 +153,8 @@ def _hub_licence(licence: str) -> str:
     """Return the hub's word for a licence."""
     if licence == NOT_STATED:
         return "unknown"
-    word = re.sub(r"[\s_]+", "-", licence.strip().casefold()).removeprefix("creative-commons-")
+    word = re.sub(r"[\s_]+", "-", licence.strip().casefold())
+    word = re.sub(r"^creative-commons-(?=by)", "cc-", word)
     word = {"cc0": "cc0-1.0"}.get(word, word)
     return word if _HUB_LICENCES.fullmatch(word) else "other"
 
