@@ -24,6 +24,7 @@ __all__ = [
     "EARLIER_PICTURES",
     "MAX_HEADER_BYTES",
     "PICTURES",
+    "RIGHTS_KEYS",
     "SHORT_DIGITS",
     "TRIMMED",
     "TrainingRecord",
@@ -69,6 +70,18 @@ _OPTIONS = (
     "optimizer",
     "seed",
 )
+
+
+RIGHTS_KEYS = (
+    "modelspec.license",
+    "scoft.credits",
+    "scoft.licences",
+    "scoft.credit_groups",
+    "scoft.licence_counts",
+    "scoft.consent",
+    "scoft.contact",
+)
+"""What people may correct after a training without changing what was learned."""
 
 
 @dataclass(frozen=True, kw_only=True)

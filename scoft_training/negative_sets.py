@@ -17,7 +17,6 @@ import copy
 import dataclasses
 import json
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 from .config import TrainConfig
 from .data_rows import DatasetRow
 from .errors import ConfigError, DatasetError, OutputError, unknown_name
+from .file_locks import locked
 from .files import digest_json, file_sha256, write_json
 from .statements import now
 
@@ -45,7 +45,6 @@ __all__ = [
     "with_negatives",
 ]
 
-_CHANGING = threading.Lock()
 _RECORD = "negatives.json"
 _SETTINGS = "settings.json"
 _PLAIN_REASONS = {True: "kept by hand", False: "dropped by hand", None: "decision taken back"}
@@ -213,8 +212,8 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     `negatives` in it maps names to entries. Nothing is written if nothing changed.
     """
     path = folder / _RECORD
-    # A person may decide on a page while a filter runs in another thread.
-    with _CHANGING:
+    # A person may decide on a page while a filter runs elsewhere.
+    with locked(path):
         before = _read_json(path) if path.is_file() else {}
         after = copy.deepcopy(before) or {"negatives": {}}
         change(after)

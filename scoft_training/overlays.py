@@ -17,18 +17,16 @@ import dataclasses
 import json
 import logging
 import os
-import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from .data import Dataset
 from .data_rows import DatasetRow, refuses_consent
 from .errors import DatasetError, OutputError
+from .file_locks import locked
 from .files import write_aside
 from .statements import (
     OVERLAYS,
@@ -58,10 +56,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-_LOCK_SECONDS = 30.0
 _REMEMBERED = 8
-
-_WRITING = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ def add_statement(work: Path | str, overlay: Overlay) -> Overlay | None:
         OutputError: it cannot be written; the file is as it was.
     """
     work = Path(work)
-    with _locked(work):
+    with locked(work / OVERLAYS):
         found = _read(work)
         parsed = parse_statement(found.numbers + 1, format_statement(overlay))
         held = merged(found.by_picture.get(parsed.sha256, ()))
@@ -170,7 +165,7 @@ def write_overlays(work: Path | str, overlays: Iterable[Overlay]) -> None:
         OutputError: it cannot be written; the old file is there.
     """
     work = Path(work)
-    with _locked(work):
+    with locked(work / OVERLAYS):
         _write_statements(work, overlays)
 
 
@@ -284,32 +279,6 @@ def _keep_torn(work: Path, torn: bytes) -> None:
         raise OutputError(
             f"{work / OVERLAYS}: could not be written ({error}). Make room on the disk."
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Keep other threads and processes from writing rows.jsonl for the length of a block.
-
-    The system frees the lock of a killed process.
-    """
-    with _WRITING, contextlib.ExitStack() as stack:
-        try:
-            work.mkdir(parents=True, exist_ok=True)
-            lock = filelock.FileLock(work / f"{OVERLAYS}.lock", timeout=_LOCK_SECONDS)
-            stack.enter_context(lock.acquire(poll_interval=0.005))
-        except filelock.Timeout as error:
-            raise OutputError(
-                f"{work / OVERLAYS}: another program has been writing it for {_LOCK_SECONDS:.0f} "
-                "seconds. Close it, then try again."
-            ) from error
-        except NotImplementedError:
-            logger.warning("%s: this disk knows no locks; let one program write at a time", work)
-        except OSError as error:
-            raise OutputError(
-                f"{work / OVERLAYS}: could not be written ({error}). Choose a work folder that you "
-                "may write to."
-            ) from error
-        yield
 
 
 def _read(work: Path) -> _File:

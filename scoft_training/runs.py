@@ -34,7 +34,7 @@ from .events import (
 )
 from .lora_files import read_lora, write_lora
 from .lora_layers import Lora, lora_from_adapter
-from .lora_metadata import TrainingRecord, lora_metadata
+from .lora_metadata import RIGHTS_KEYS, TrainingRecord, lora_metadata
 from .memory import apply_memory, out_of_memory
 from .models import (
     BaseModel,
@@ -97,7 +97,7 @@ class _Run:
     def _carry_out(self, made: Prepared) -> Iterator[Event]:
         folder = made.folder
         if folder.lora_path.is_file():
-            read_lora(folder.lora_path, made.base.unet)
+            self._restate_rights(made)
             folder.hand_out()
             yield FinishedEvent(self._config.steps, folder.result, already_done=True)
             return
@@ -255,6 +255,17 @@ class _Run:
         if self._accelerator.is_main_process:
             lora = Lora(lora_from_adapter(base.unet).layers, lora_metadata(record))
             write_lora(path, lora, dtype=self._plan.lora_dtype)
+
+    def _restate_rights(self, made: Prepared) -> None:
+        """Bring a finished LoRA's header up to date with what is said of credit and consent now."""
+        path = made.folder.lora_path
+        lora = read_lora(path, made.base.unet)
+        record = self._record(made, self._config.steps)
+        now = {key: text for key, text in lora_metadata(record).items() if key in RIGHTS_KEYS}
+        rest = {key: text for key, text in lora.metadata.items() if key not in RIGHTS_KEYS}
+        if {**rest, **now} == lora.metadata or not self._accelerator.is_main_process:
+            return
+        write_lora(path, Lora(lora.layers, {**rest, **now}), dtype=self._plan.lora_dtype)
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)

@@ -35,7 +35,9 @@ from scoft_training.events import (
 )
 from scoft_training.files import digest_tensors
 from scoft_training.lora_files import read_metadata
+from scoft_training.lora_metadata import RIGHTS_KEYS
 from scoft_training.models import lora_parameters
+from scoft_training.overlays import Overlay, add_statement, now
 from scoft_training.runs import RunRequest, run_training
 
 pytestmark = pytest.mark.usefixtures("small_registry")
@@ -199,6 +201,23 @@ def test_a_finished_run_is_not_trained_again(tmp_path, request_for):
     assert the_lora(tmp_path).stat().st_mtime_ns == before
     assert output.read_bytes() == the_lora(tmp_path).read_bytes()
     assert list(run_training(request_for(output=output)))[-1].already_done
+
+
+def test_a_credit_given_after_the_training_reaches_the_header_and_no_weight(
+    tmp_path, request_for, dataset
+):
+    list(run_training(request_for()))
+    before, tensors = read_metadata(the_lora(tmp_path)), digest(the_lora(tmp_path))
+    sha256 = read_dataset(dataset).rows[0].sha256
+    credit = Overlay(sha256=sha256, by="Ama", at=now(), why="she told me", credit="Efua Mensah")
+    add_statement(tmp_path / "work", credit)
+    events = list(run_training(request_for()))
+    assert events[-1].already_done
+    assert digest(the_lora(tmp_path)) == tensors
+    after = read_metadata(the_lora(tmp_path))
+    assert "Efua Mensah" in after["scoft.credits"]
+    unchanged = {key: text for key, text in before.items() if key not in RIGHTS_KEYS}
+    assert {key: text for key, text in after.items() if key not in RIGHTS_KEYS} == unchanged
 
 
 def test_an_existing_output_is_refused_before_any_work_and_stays(tmp_path, request_for):
