@@ -15,7 +15,14 @@ const DRAWER = "ScoftDrawNegatives";
 const HEIGHT = 62;
 
 /** The classes of the nodes that get a button. */
-export const REVIEWED = [LOADER, "ScoftDownloadDataset", "ScoftLoadMiniature", "ScoftCaption", "ScoftDepthMaps", DRAWER];
+export const REVIEWED = [
+  LOADER,
+  "ScoftDownloadDataset",
+  "ScoftLoadMiniature",
+  "ScoftCaption",
+  "ScoftDepthMaps",
+  DRAWER,
+];
 
 /** All nodes with a dataset. */
 export class ReviewNodes {
