@@ -144,8 +144,8 @@ def _removal(whole: WholeSet) -> list[str]:
         "## To take a picture back",
         "",
         f"If a picture is yours, or shows you, and should not be here, {whom}, and name the "
-        "picture or its sha256, which stands in its row. `scoft takedown SHA256` finds the copies, and "
-        "the LoRAs that learned from it, in the folders that it is given.",
+        "picture or its sha256, which stands in its row. `scoft takedown SHA256` finds the copies, "
+        "and the LoRAs that learned from it, in the folders that it is given.",
     ]
 
 

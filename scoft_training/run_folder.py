@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,20 @@ class RunFolder:
             return
         self.require_free_output()
         copy_file(self.lora_path, self._output)
+
+    def renew(self, write: Callable[[Path], None]) -> None:
+        """Let `write` replace the finished LoRA; a copy of it that was handed out is replaced, too.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        if not self._writes:
+            return
+        copy = self._output if self._output is not None and self._output.exists() else None
+        is_ours = copy is not None and file_sha256(copy) == file_sha256(self.lora_path)
+        write(self.lora_path)
+        if copy is not None and is_ours:
+            copy_file(self.lora_path, copy)
 
     def write_config(self, values: Mapping[str, Any]) -> None:
         """Write config.json: what the run does and how it was begun."""

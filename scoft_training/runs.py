@@ -258,14 +258,14 @@ class _Run:
 
     def _restate_rights(self, made: Prepared) -> None:
         """Bring a finished LoRA's header up to date with what is said of credit and consent now."""
-        path = made.folder.lora_path
-        lora = read_lora(path, made.base.unet)
+        lora = read_lora(made.folder.lora_path, made.base.unet)
         record = self._record(made, self._config.steps)
         now = {key: text for key, text in lora_metadata(record).items() if key in RIGHTS_KEYS}
         rest = {key: text for key, text in lora.metadata.items() if key not in RIGHTS_KEYS}
-        if {**rest, **now} == lora.metadata or not self._accelerator.is_main_process:
+        if {**rest, **now} == lora.metadata:
             return
-        write_lora(path, Lora(lora.layers, {**rest, **now}), dtype=self._plan.lora_dtype)
+        restated, dtype = Lora(lora.layers, {**rest, **now}), self._plan.lora_dtype
+        made.folder.renew(lambda path: write_lora(path, restated, dtype=dtype))
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)

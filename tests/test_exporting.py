@@ -311,6 +311,17 @@ def test_names_that_differ_by_case_or_spelling_only_do_not_meet(tmp_path):
     assert files(twice) == files(once)
 
 
+def test_a_guessed_category_stays_a_guess(tmp_path):
+    (tmp_path / "set" / "train").mkdir(parents=True)
+    Image.new("RGB", (20, 16)).save(tmp_path / "set" / "train" / "FOOD_1.png")
+    line = json.dumps({"file_name": "FOOD_1.png", "text": "soup"})
+    (tmp_path / "set" / "train" / "metadata.jsonl").write_text(line)
+    once = export(tmp_path / "set", tmp_path / "out", tmp_path / "work")
+    (row,) = read_dataset(once).rows
+    assert (row.category, row.category_guessed) == ("food_drink", True)
+    assert "food_drink" not in (once / "train" / "metadata.jsonl").read_text()
+
+
 def test_a_nearly_square_picture_keeps_its_drawn_negatives():
     size = (1000, 990)
     crop = decide_crop(size, mode="center", seed=0, picture_sha256="")

@@ -71,3 +71,19 @@ def test_a_run_without_events_is_empty(tmp_path):
     assert seen["history"]["step"] == []
     assert seen["settings"] is None
     assert seen["estimate"] is None
+
+
+def test_a_copy_that_was_handed_out_follows_and_another_file_stays(tmp_path):
+    output = tmp_path / "out.safetensors"
+    folder = RunFolder(tmp_path / "run", "id", output, writes=True)
+    folder.lora_path.write_bytes(b"one")
+    folder.hand_out()
+    folder.renew(lambda path: path.write_bytes(b"two"))
+    assert (folder.lora_path.read_bytes(), output.read_bytes()) == (b"two", b"two")
+    folder.hand_out()
+    output.write_bytes(b"a person's")
+    folder.renew(lambda path: path.write_bytes(b"three"))
+    assert (folder.lora_path.read_bytes(), output.read_bytes()) == (b"three", b"a person's")
+    reader = RunFolder(tmp_path / "run", "id", output, writes=False)
+    reader.renew(lambda path: path.write_bytes(b"four"))
+    assert folder.lora_path.read_bytes() == b"three"
