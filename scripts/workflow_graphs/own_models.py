@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from .parts import LIVE_VIEW, MODELS, WIDE, Graph, Group, Node, negatives, note
 
-__all__ = ["APPLY_LORA", "DOWNLOADS", "NEGATIVES_ONLY", "OWN_DATASET"]
+__all__ = ["APPLY_LORA", "CURATE", "DOWNLOADS", "NEGATIVES_ONLY", "OWN_DATASET"]
 
 CHECKPOINT = "v1-5-pruned-emaonly-fp16.safetensors"
 CONTROLNET = "control_v11f1p_sd15_depth_fp16.safetensors"
 DATASET = "my-pictures"
+TABLE = "links.csv"
 _HUB = "https://huggingface.co/"
 
 DOWNLOADS = {
@@ -121,6 +122,75 @@ under the curves after the first steps.
                         title="What to look at",
                     ),
                     Node(9, "ScoftSaveLora", {"path": (8, 2), "name": "scoft"}, size=(400, 0)),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+CURATE = Graph(
+    "scoft_curate_dataset",
+    (
+        Group(
+            "1 · Pictures from a table of links",
+            (
+                (
+                    note(
+                        20,
+                        f"""
+## Gather and check a community's pictures
+
+1. Put a table of links and captions (`.csv` or `.tsv`, with a header row) into ComfyUI's `input`
+   folder, press **R**, choose it in **SCoFT Download Dataset**, and name the folder to make.
+2. Queue. What is gone, refused or no picture is told row by row; `scoft dataset replace` puts a
+   picture of your own in its place. Queue again at any time: nothing is fetched twice.
+
+Pictures on your disk already? Put **SCoFT Load Dataset** in place of the download. (`{TABLE}` stands
+there as an example.)
+""",
+                        size=(WIDE, 270),
+                    ),
+                    Node(1, "ScoftDownloadDataset", {"table": TABLE}, size=(WIDE, 0)),
+                ),
+                (Node(2, "PreviewAny", {"source": (1, 1)}, title="Summary", size=(400, 640)),),
+            ),
+        ),
+        Group(
+            "2 · What it covers, and what to look at",
+            (
+                (
+                    Node(3, "ScoftDatasetReport", {"dataset": (1, 0)}, size=(WIDE, 0)),
+                    note(
+                        21,
+                        """
+**Open report** shows the set by category and era beside CCUB, near-duplicates, test leaks, blurred
+and small pictures, captions that repeat, and who is credited.
+
+**Review pictures**, on the first node, opens the review desk: keep or drop each picture, with your
+name and a reason; edit captions, category, era, credit, licence and consent. Keys do all of it: press
+**?** there. Your files are never written to; queue again, and the report follows your decisions.
+""",
+                        size=(WIDE, 240),
+                        title="What to look at",
+                    ),
+                ),
+            ),
+        ),
+        Group(
+            "3 · Hand it on",
+            (
+                (
+                    Node(4, "ScoftExportDataset", {"dataset": (3, 0)}, size=(400, 0)),
+                    note(
+                        22,
+                        """
+The set as training would see it, with every decision and its dataset card, in a folder that other
+tools read. Connect **dataset** to SCoFT Caption or SCoFT Draw Negatives to go on to training.
+""",
+                        size=(400, 130),
+                        title="What comes out",
+                    ),
                 ),
             ),
         ),
