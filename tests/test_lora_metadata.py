@@ -273,6 +273,7 @@ def test_the_public_names_are_pinned():
         "EARLIER_PICTURES",
         "MAX_HEADER_BYTES",
         "PICTURES",
+        "RIGHTS_KEYS",
         "SHORT_DIGITS",
         "TRIMMED",
         "TrainingRecord",
