@@ -49,7 +49,7 @@ _WHOLE = Crop(0.0, 0.0, 1.0, 1.0)
 class Dataset:
     """One split of a dataset: the rows that can be used, and everything wrong with the others.
 
-    `excluded` counts the rows that the user left out by `include: false`; `faulty` holds those that
+    `excluded` counts the rows left out by `include` false, or by a refused `consent`; `faulty` holds those that
     have a picture and an error.
     """
 
@@ -291,7 +291,7 @@ def report(dataset: Dataset) -> str:
         f"Dataset: {dataset.name}, split {dataset.split}",
         f"Culture: {dataset.card.culture or 'not stated'}",
         f"Rows: {len(dataset.rows)} usable, {_bad_row_count(dataset)} with errors, "
-        f"{dataset.excluded} left out by `include: false`",
+        f"{dataset.excluded} left out by `include` or `consent`",
         f"Negatives: {_negative_count(dataset)}",
         "",
         f"{'category':<18}" + "".join(f"{column:>12}" for column in columns),
@@ -339,7 +339,7 @@ def _check_whole(
         findings.error(
             None,
             "all-excluded",
-            f"{name}: every row is left out by `include: false`. Remove that where a picture "
+            f"{name}: every row is left out by `include` or `consent`. Correct that where a picture "
             "should be learned.",
         )
     if needs_negatives and rows and not any(row.negative_paths for row in rows):

@@ -558,7 +558,7 @@ def test_a_dataset_of_rows_left_out_is_an_error(make):
     dataset = read_dataset(make(row("a", include=False)), needs_negatives=True)
     (problem,) = dataset.problems
     assert (problem.row, problem.kind, problem.is_error) == (None, "all-excluded", True)
-    assert problem.message.startswith("metadata.jsonl: every row is left out by `include: false`.")
+    assert problem.message.startswith("metadata.jsonl: every row is left out by `include` or `consent`.")
 
 
 @pytest.mark.parametrize(
@@ -877,7 +877,7 @@ def test_the_report_says_counts_then_errors_then_warnings(mixed):
     assert lines[:6] == [
         "Dataset: korea, split train",
         "Culture: Korea",
-        "Rows: 4 usable, 1 with errors, 1 left out by `include: false`",
+        "Rows: 4 usable, 1 with errors, 1 left out by `include` or `consent`",
         "Negatives: 1",
         "",
         "category           traditional      modern    unstated       total",
