@@ -94,13 +94,15 @@ def read_link_table(path: Path, config: DownloadConfig) -> LinkTable:
         raise DatasetError(
             f"{path} cannot be opened ({error.strerror}). It must be a file that you may read."
         ) from error
-    decoded = decode_text(data, where=f"{path.name}:", encoding=config.encoding or None)
+    decoded = decode_text(
+        data, where=f"{path.name}:", encoding=config.encoding or None, stated_by=_STATED_BY
+    )
     records = list(_records(decoded.text, path.name, config))
     if len(records) < 2:
         raise DatasetError(f"{path.name}: there are no rows. Write a header and a row a picture.")
     (_, header), *body = records
     columns = _columns(header, config, path.name)
-    notes = [guess_sentence(decoded, where=f"{path.name}:")] if decoded.guessed else []
+    notes = [guess_sentence(decoded, where=f"{path.name}:", stated_by=_STATED_BY)] if decoded.guessed else []
     named = ", ".join(f"`{header[at]}` as {name}" for name, at in columns.items())
     notes.append(f"{path.name}: read {named}; other columns are kept as they are.")
     unknown: dict[str, None] = {}

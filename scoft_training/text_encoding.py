@@ -41,9 +41,7 @@ _ESCAPED = ("iso2022_jp_2", "iso2022_kr", "hz", "utf-7")
 _CLEAR = 1.15
 """How many times as likely as the next reading chardet must hold the best one."""
 
-_REMEDY = (
-    'save it as UTF-8, or state what it is by "encoding" in card.json, say {"encoding": "cp949"}.'
-)
+_IN_CARD = '"encoding" in card.json, say {"encoding": "cp949"}'
 _TOGETHER = dict.fromkeys(
     "HIRAGANA KATAKANA KATAKANA-HIRAGANA IDEOGRAPHIC BOPOMOFO HALFWIDTH FULLWIDTH".split(), "CJK"
 )
@@ -64,13 +62,16 @@ class DecodedText:
     guessed: bool
 
 
-def decode_text(data: bytes, *, where: str, encoding: str | None = None) -> DecodedText:
+def decode_text(
+    data: bytes, *, where: str, encoding: str | None = None, stated_by: str = _IN_CARD
+) -> DecodedText:
     """Decode one file's bytes.
 
     Args:
         data: the file's bytes.
         where: begins the error's sentence, say "metadata.jsonl:".
         encoding: what the user states; it holds unless the file begins with a byte order mark.
+        stated_by: how the user states it, for the error's sentence.
 
     Returns:
         the text; UTF-8 and what begins with a byte order mark is certain, the rest is a guess.
@@ -79,20 +80,21 @@ def decode_text(data: bytes, *, where: str, encoding: str | None = None) -> Deco
         DatasetError: the stated encoding is unknown or does not fit, or none can be told.
         ConfigError: chardet is needed and not installed.
     """
-    decoded = decode_texts({where: data}, encoding=encoding)[where]
+    decoded = decode_texts({where: data}, encoding=encoding, stated_by=stated_by)[where]
     if isinstance(decoded, DatasetError):
         raise decoded
     return decoded
 
 
 def decode_texts(
-    pieces: Mapping[str, bytes], *, encoding: str | None = None
+    pieces: Mapping[str, bytes], *, encoding: str | None = None, stated_by: str = _IN_CARD
 ) -> dict[str, DecodedText | DatasetError]:
     """Decode files that belong together: those that are not UTF-8 share one guess.
 
     Args:
         pieces: each file's bytes, by what begins an error's sentence about it.
         encoding: what the user states; it holds for files without a byte order mark.
+        stated_by: how the user states it, for the errors' sentences.
 
     Returns:
         for each file its text, or the error that says why there is none.
@@ -116,23 +118,24 @@ def decode_texts(
     if guess is not None:
         unknown |= {where: data for where, data in pieces.items() if _is_chance(data, guess)}
     for where, data in unknown.items():
-        found[where] = _read_by(data, guess, where)
+        found[where] = _read_by(data, guess, where, stated_by)
     return {where: found[where] for where in pieces}
 
 
-def guess_sentence(decoded: DecodedText, *, where: str) -> str:
+def guess_sentence(decoded: DecodedText, *, where: str, stated_by: str = _IN_CARD) -> str:
     """Return the warning that a caller gives for a guessed text.
 
     Args:
         decoded: what was guessed.
         where: begins the sentence.
+        stated_by: how the user states the encoding.
     """
     lines = [line.strip() for line in decoded.text.splitlines()]
     sample = next((line for line in lines if not line.isascii()), lines[0] if lines else "")
     shown = sample if len(sample) <= 60 else sample[:57] + "..."
     return (
         f"{where} this is not UTF-8 and was read as {decoded.encoding}, a guess, by which a line "
-        f"is {shown!r}. If that is wrong, {_REMEDY}"
+        f"is {shown!r}. If that is wrong, {_remedy(stated_by)}"
     )
 
 
@@ -313,12 +316,20 @@ def _likeliest(data: bytes, allowed: Sequence[str]) -> str | None:
     return readings[0][0]
 
 
-def _read_by(data: bytes, guess: str | None, where: str) -> DecodedText | DatasetError:
+def _remedy(stated_by: str) -> str:
+    return f"save it as UTF-8, or state what it is by {stated_by}."
+
+
+def _read_by(
+    data: bytes, guess: str | None, where: str, stated_by: str
+) -> DecodedText | DatasetError:
     if guess is None:
-        return DatasetError(f"{where} its encoding cannot be told. If you know it, {_REMEDY}")
+        return DatasetError(
+            f"{where} its encoding cannot be told. If you know it, {_remedy(stated_by)}"
+        )
     if not _fits(data, guess):
         return DatasetError(
-            f"{where} this is not {guess}, as the other files seem to be; {_REMEDY}"
+            f"{where} this is not {guess}, as the other files seem to be; {_remedy(stated_by)}"
         )
     return DecodedText(data.decode(guess), guess, guessed=True)
 
