@@ -54,6 +54,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "source_url": ("source_url", "page_url"),
 }
 _RESERVED = OWN_COLUMNS | {"text", "negative_imgpath", "depth", *_NAMES}
+_STATED_BY = "`encoding` (on the command line, say --encoding cp949)"
 _YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
 
 
@@ -102,7 +103,9 @@ def read_link_table(path: Path, config: DownloadConfig) -> LinkTable:
         raise DatasetError(f"{path.name}: there are no rows. Write a header and a row a picture.")
     (_, header), *body = records
     columns = _columns(header, config, path.name)
-    notes = [guess_sentence(decoded, where=f"{path.name}:", stated_by=_STATED_BY)] if decoded.guessed else []
+    notes = []
+    if decoded.guessed:
+        notes.append(guess_sentence(decoded, where=f"{path.name}:", stated_by=_STATED_BY))
     named = ", ".join(f"`{header[at]}` as {name}" for name, at in columns.items())
     notes.append(f"{path.name}: read {named}; other columns are kept as they are.")
     unknown: dict[str, None] = {}
