@@ -49,8 +49,8 @@ _WHOLE = Crop(0.0, 0.0, 1.0, 1.0)
 class Dataset:
     """One split of a dataset: the rows that can be used, and everything wrong with the others.
 
-    `excluded` counts the rows left out by `include` false, or by a refused `consent`; `faulty` holds those that
-    have a picture and an error.
+    `excluded` counts the rows left out by `include` false, or by a refused `consent`; `faulty`
+    holds those that have a picture and an error.
     """
 
     root: Path
@@ -339,8 +339,8 @@ def _check_whole(
         findings.error(
             None,
             "all-excluded",
-            f"{name}: every row is left out by `include` or `consent`. Correct that where a picture "
-            "should be learned.",
+            f"{name}: every row is left out by `include` or `consent`. Correct that where a "
+            "picture should be learned.",
         )
     if needs_negatives and rows and not any(row.negative_paths for row in rows):
         findings.error(

@@ -558,7 +558,9 @@ def test_a_dataset_of_rows_left_out_is_an_error(make):
     dataset = read_dataset(make(row("a", include=False)), needs_negatives=True)
     (problem,) = dataset.problems
     assert (problem.row, problem.kind, problem.is_error) == (None, "all-excluded", True)
-    assert problem.message.startswith("metadata.jsonl: every row is left out by `include` or `consent`.")
+    assert problem.message.startswith(
+        "metadata.jsonl: every row is left out by `include` or `consent`."
+    )
 
 
 @pytest.mark.parametrize(
