@@ -37,7 +37,8 @@ from .events import Event, FinishedEvent, PhaseEvent, StoppedEvent, WarningEvent
 from .files import copy_file, file_sha256, remove_leftovers, write_json
 from .link_table import LinkRow, LinkTable, read_link_table
 from .pictures import open_picture
-from .polite_http import FetchError, PoliteClient
+from .polite_http import PoliteClient
+from .web_answers import FetchError
 
 __all__ = ["DownloadRequest", "download", "download_verdicts", "replace_picture"]
 

@@ -7,62 +7,43 @@ memory but a block. What the answers mean for a dataset is `downloads`' matter.
 from __future__ import annotations
 
 import asyncio
-import datetime
-import email.utils
+import contextlib
 import random
-import socket
-import ssl
 import time
+import zlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
-from multidict import CIMultiDictProxy
 from yarl import URL
 
 from . import __version__
 from .config import DownloadConfig
-from .robots import AGENT, RobotsRules, forbidding_tag
+from .errors import OutputError
+from .robots import AGENT, RobotsRules
 from .web_addresses import RefusedAddressError, SafeResolver, parse_link, trusted_hosts
+from .web_answers import (
+    AGAIN,
+    Answer,
+    FetchError,
+    failure_of,
+    is_unknown_name,
+    judge_head,
+    judge_tags,
+    redirect,
+)
 
-__all__ = ["FetchError", "Fetched", "PoliteClient"]
+__all__ = ["Fetched", "PoliteClient"]
 
 USER_AGENT = f"{AGENT}/{__version__} (+https://github.com/scoft/scoft)"
 _BLOCK = 1 << 16
 _MAX_REDIRECTS = 5
 _ROBOTS_BYTES = 512 * 1024
-_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _PERMANENT = frozenset({301, 308})
 _GIVE_UP_AFTER = 5
-
-
-class FetchError(Exception):
-    """A link that gave no picture.
-
-    Args:
-        verdict: as in `download_records`.
-        why: a sentence.
-        again: whether asking once more soon may help.
-        wait: seconds that the server asks for, if it does.
-        status: of the answer, if the status is the reason.
-    """
-
-    def __init__(
-        self,
-        verdict: str,
-        why: str,
-        *,
-        again: bool = False,
-        wait: float | None = None,
-        status: int = 0,
-    ) -> None:
-        super().__init__(why)
-        self.verdict = verdict
-        self.why = why
-        self.again = again
-        self.wait = wait
-        self.status = status
-        self.tries = 1
+_PACKERS = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress")
 
 
 @dataclass(frozen=True)
@@ -80,13 +61,8 @@ class _Host:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     next_at: float = 0.0
     delay: float = 0.0
-    failures: int = 0
-
-
-@dataclass(frozen=True)
-class _Answer:
-    status: int
-    headers: CIMultiDictProxy[str]
+    failures: Counter[int] = field(default_factory=Counter)
+    """In a row, by port."""
 
 
 class PoliteClient:
@@ -101,7 +77,7 @@ class PoliteClient:
         self._trusted = trusted_hosts(config.trust_host)
         self._resolver = SafeResolver(self._trusted)
         self._slots = asyncio.Semaphore(config.at_once)
-        self._hosts: dict[tuple[str, int], _Host] = {}
+        self._hosts: dict[str, _Host] = {}
         self._robots: dict[str, asyncio.Task[RobotsRules]] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -171,7 +147,7 @@ class PoliteClient:
             if not rules.allows(str(url)):
                 raise FetchError("refused", f"{url.host}'s robots.txt forbids to fetch it.")
             answer = await self._request(url, path, self._config.max_megabytes * 1_000_000)
-            target = _redirect(url, answer)
+            target = redirect(url, answer)
             if target is None:
                 return str(url), moved_to, len(seen) > 1
             permanent = permanent and answer.status in _PERMANENT
@@ -214,80 +190,61 @@ class PoliteClient:
                     self._check(url, None if url.origin() == site else site)
                     body = bytearray()
                     answer = await self._request(url, body, _ROBOTS_BYTES)
-                    target = _redirect(url, answer)
+                    target = redirect(url, answer)
                     if target is None:
-                        return RobotsRules(body.decode("utf-8", errors="replace"))
+                        return RobotsRules(_unpacked(body).decode("utf-8-sig", errors="replace"))
                     url = target
                 return RobotsRules("")
             except FetchError as error:
-                if 300 <= error.status < 500 and error.status not in _AGAIN:
+                if 300 <= error.status < 500 and error.status not in AGAIN:
                     return RobotsRules("")  # a site without robots.txt allows everything
                 if not error.again or number == self._config.tries:
                     error.why = f"Its robots.txt could not be read: {error.why}"
+                    if error.verdict == "not_a_picture":
+                        error.verdict = "unreachable"  # nothing is said about the picture yet
                     raise
                 wait = error.wait or self._config.retry_delay * 2 ** (number - 1)
                 self._pause(site, min(wait, self._config.longest_wait))
         raise AssertionError
 
-    async def _request(self, url: URL, body: Path | bytearray, limit: int) -> _Answer:
+    async def _request(self, url: URL, body: Path | bytearray, limit: int) -> Answer:
         """Make one request; its body goes to a file, or up to `limit` bytes into memory."""
-        host = self._host(url)
+        host, port = self._host(url), _origin(url)[1]
         async with host.lock:
-            if host.failures >= _GIVE_UP_AFTER:
+            if host.failures[port] >= _GIVE_UP_AFTER:
                 raise FetchError(
                     "unreachable",
-                    f"{url.host} failed {host.failures} times in a row, so the rest of its links "
-                    "was left for the next run.",
+                    f"{url.host} failed {host.failures[port]} times in a row, so the rest of its "
+                    "links was left for the next run.",
                 )
             await asyncio.sleep(max(0.0, host.next_at - time.monotonic()))
             async with self._slots:
                 try:
                     answer = await self._ask(url, body, limit)
-                    host.failures = 0
+                    host.failures[port] = 0
                     return answer
                 except FetchError as error:
                     failed = error.verdict == "unreachable"
-                    host.failures = host.failures + 1 if failed else 0
+                    host.failures[port] = host.failures[port] + 1 if failed else 0
                     raise
                 finally:
                     delay = max(self._config.host_delay, host.delay)
                     host.next_at = max(host.next_at, time.monotonic() + delay)
 
-    async def _ask(self, url: URL, body: Path | bytearray, limit: int) -> _Answer:
+    async def _ask(self, url: URL, body: Path | bytearray, limit: int) -> Answer:
         config = self._config
         try:
             return await asyncio.wait_for(self._exchange(url, body, limit), config.seconds_per_file)
-        except RefusedAddressError as error:
-            raise FetchError("refused", str(error)) from error
-        except (asyncio.TimeoutError, TimeoutError) as error:
-            raise FetchError(
-                "unreachable", f"{url.host} was too slow: the bounds of time ran out."
-            ) from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise _unresolved(url, error.os_error) from error
-        except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError) as error:
-            raise FetchError(
-                "dead", f"{url.host} has no valid certificate for https, or speaks none."
-            ) from error
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, ConnectionRefusedError):
-                raise FetchError("dead", f"{url.host} refuses the connection.", again=True) from (
-                    error
-                )
-            raise FetchError("unreachable", f"{url.host} cannot be reached.", again=True) from error
-        except ssl.SSLError as error:
-            raise FetchError("dead", f"{url.host} speaks no valid https.") from error
-        except aiohttp.ClientPayloadError as error:
-            raise FetchError(
-                "not_a_picture", "The server ended before the whole file was sent.", again=True
-            ) from error
-        except aiohttp.ClientError as error:
-            kind = type(error).__name__
-            raise FetchError(
-                "unreachable", f"{url.host} gave no proper answer ({kind}).", again=True
-            ) from error
+        except FetchError:
+            raise
+        except Exception as error:
+            online = not is_unknown_name(error) or await self._resolver.online()
+            failure = failure_of(url, error, online=online)
+            if failure is None:
+                raise
+            raise failure from error
 
-    async def _exchange(self, url: URL, body: Path | bytearray, limit: int) -> _Answer:
+    async def _exchange(self, url: URL, body: Path | bytearray, limit: int) -> Answer:
         if self._session is None:
             raise RuntimeError("the client is not open")
         config = self._config
@@ -298,10 +255,10 @@ class PoliteClient:
         request = self._session.get(url, allow_redirects=False, timeout=timeout)
         response = await asyncio.wait_for(request, config.header_seconds)
         try:
-            answer = _Answer(response.status, response.headers)
-            _judge_head(answer)
+            answer = Answer(response.status, response.headers)
+            judge_head(answer)
             if isinstance(body, Path):
-                _judge_tags(answer)
+                judge_tags(answer)
             if response.status < 300:
                 await _stream(response, body, limit, deadline)
             return answer
@@ -313,7 +270,7 @@ class PoliteClient:
         host.next_at = max(host.next_at, time.monotonic() + seconds)
 
     def _host(self, url: URL) -> _Host:
-        return self._hosts.setdefault(_origin(url), _Host())
+        return self._hosts.setdefault(_origin(url)[0], _Host())
 
 
 def _origin(url: URL) -> tuple[str, int]:
@@ -327,48 +284,6 @@ def _parsed(link: str) -> URL:
         raise FetchError("bad_row", str(error)) from error
 
 
-def _redirect(url: URL, answer: _Answer) -> URL | None:
-    if answer.status < 300:
-        return None
-    location = answer.headers.get("Location")
-    if answer.status not in (301, 302, 303, 307, 308) or not location:
-        raise FetchError(
-            "dead", f"The server answers {answer.status} and no picture.", status=answer.status
-        )
-    try:
-        return parse_link(str(url.join(URL(location))))
-    except (RefusedAddressError, ValueError) as error:
-        raise FetchError("refused", f"A redirect leads to no address of the web: {error}") from (
-            error
-        )
-
-
-def _judge_head(answer: _Answer) -> None:
-    """Refuse by status and headers what has no body for us."""
-    status = answer.status
-    if status in _AGAIN or status >= 500:
-        raise FetchError(
-            "unreachable",
-            f"The host answers {status}; that may pass.",
-            again=status in _AGAIN,
-            status=status,
-            wait=_retry_after(answer.headers.get("Retry-After")),
-        )
-    if status in (401, 402, 403, 451):
-        raise FetchError(
-            "refused", f"The server answers {status}: it gives this to nobody.", status=status
-        )
-    if status >= 400:
-        raise FetchError(
-            "dead", f"The server answers {status}: there is no such file.", status=status
-        )
-
-
-def _judge_tags(answer: _Answer) -> None:
-    if tag := forbidding_tag(answer.headers.getall("X-Robots-Tag", [])):
-        raise FetchError("refused", f"The header X-Robots-Tag says {tag}.")
-
-
 async def _stream(
     response: aiohttp.ClientResponse, body: Path | bytearray, limit: int, deadline: float
 ) -> None:
@@ -376,7 +291,7 @@ async def _stream(
     if to_file and (response.content_length or 0) > limit:
         raise _too_large(limit)
     size = 0
-    file = body.open("wb") if isinstance(body, Path) else None
+    file = _opened(body) if isinstance(body, Path) else None
     try:
         while block := await response.content.read(_BLOCK):
             # Where data is always there, nothing above is waited for, and no time runs out.
@@ -387,39 +302,55 @@ async def _stream(
             if size > limit and to_file:
                 raise _too_large(limit)
             if file is not None:
-                file.write(block)
+                _write(file, block)
             elif isinstance(body, bytearray):
                 body += block[: limit - len(body)]
                 if size >= limit:
                     return
     finally:
         if file is not None:
-            file.close()
-    if to_file and response.headers.get("Content-Encoding", "identity") != "identity":
+            # What a full disk did not take was said by the write.
+            with contextlib.suppress(OSError):
+                file.close()
+    # Some servers name a character set here, so that only true packers count.
+    packed = response.headers.get("Content-Encoding", "").strip().lower() in _PACKERS
+    if to_file and packed:
         raise FetchError("not_a_picture", "The server packs the file although it was asked not to.")
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        # Blocks go to the disk at once, so that a full one is heard of here.
+        return path.open("wb", buffering=0)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+
+
+def _write(file: BinaryIO, block: bytes) -> None:
+    rest = memoryview(block)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise _unwritable(Path(file.name).parent, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{folder}: a picture could not be written ({error.strerror}). Make room on the disk, then "
+        "start again: it goes on."
+    )
+
+
+def _unpacked(robots: bytearray) -> bytes:
+    """Return a robots.txt that came packed although that was not asked for; bounded."""
+    if not robots.startswith(b"\x1f\x8b"):
+        return bytes(robots)
+    try:
+        return zlib.decompressobj(wbits=31).decompress(robots, _ROBOTS_BYTES)
+    except zlib.error as error:
+        raise FetchError("unreachable", "It is damaged.") from error
 
 
 def _too_large(limit: int) -> FetchError:
     return FetchError("too_large", f"The file has more than {limit // 1_000_000} MB.")
-
-
-def _unresolved(url: URL, error: OSError) -> FetchError:
-    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
-        why = f"The name {url.host} could not be looked up: is this machine online?"
-        return FetchError("unreachable", why, again=True)
-    return FetchError("dead", f"There is no host {url.host}.")
-
-
-def _retry_after(text: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for; None without a proper one."""
-    if text is None:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.timezone.utc)
-    return max(0.0, (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Collection
 
@@ -16,6 +17,10 @@ __all__ = ["RefusedAddressError", "SafeResolver", "forbidden", "parse_link", "tr
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST = 4096
+# Documentation, and a way of old tunnels: known as such to young Pythons only.
+_UNUSED = (ipaddress.ip_network("3fff::/20"), ipaddress.ip_network("192.88.99.0/24"))
+_WELL_KNOWN = "example.com"
+_LOOK_UP_SECONDS = 10
 
 
 class RefusedAddressError(ScoftError):
@@ -56,7 +61,16 @@ def parse_link(text: str) -> URL:
         raise RefusedAddressError("The link does not begin with http:// or https:// and a host.")
     if url.user is not None or url.password is not None:
         raise RefusedAddressError("The link holds a user's name or password, which is not sent.")
+    _check_host(url.raw_host or "")
     return url.with_fragment(None)
+
+
+def _check_host(host: str) -> None:
+    """Refuse what no host can be called: looking it up would fail in ways of its own."""
+    labels = host.removesuffix(".").split(".")
+    well = all(0 < len(label) < 64 for label in labels) and re.fullmatch(r"[\w.-]+", host)
+    if ":" not in host and not well:
+        raise RefusedAddressError(f"No host can be called {host!r}.")
 
 
 def forbidden(address: str) -> bool:
@@ -74,6 +88,8 @@ def forbidden(address: str) -> bool:
         # Tunnels carry an IPv4 address that the checks below would not see.
         if ip.sixtofour is not None or ip.teredo is not None or ip.is_site_local:
             return True
+    if any(ip in network for network in _UNUSED):
+        return True
     return not ip.is_global or ip.is_multicast or ip.is_reserved or ip.is_unspecified
 
 
@@ -138,6 +154,15 @@ class SafeResolver(AbstractResolver):
                 )
             )
         return results
+
+    async def online(self) -> bool:
+        """Whether this machine can look up a name that always exists."""
+        look_up = asyncio.get_running_loop().getaddrinfo(_WELL_KNOWN, 80)
+        try:
+            await asyncio.wait_for(look_up, _LOOK_UP_SECONDS)
+        except (OSError, asyncio.TimeoutError):
+            return False
+        return True
 
     async def close(self) -> None:
         """Nothing is open."""

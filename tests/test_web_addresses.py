@@ -85,3 +85,31 @@ def test_only_the_named_port_of_a_trusted_host_is_exempt(monkeypatch):
         resolve(monkeypatch, ["10.0.0.1"], trusted_hosts("example.com:81"))
     with pytest.raises(ConfigError, match="`trust_host` must be HOST:PORT but got 'archive'"):
         trusted_hosts("archive")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://a..b/x.jpg",
+        f"http://{'a' * 70}.com/x.jpg",
+        "http://.example.com/",
+        "http://a b/x.jpg",
+        "http://127.0.0.1%00.com/",
+    ],
+)
+def test_a_name_that_no_host_can_have_is_told_before_it_is_looked_up(link):
+    # Looking it up raises UnicodeError, which would end the whole run.
+    with pytest.raises(RefusedAddressError, match="No host can be called"):
+        parse_link(link)
+
+
+@pytest.mark.parametrize(
+    "link", ["http://例え.jp/", "http://x_y.example.com./", "http://[2001::1]/"]
+)
+def test_names_and_addresses_of_hosts_are_read(link):
+    assert parse_link(link).host
+
+
+@pytest.mark.parametrize("address", ["3fff::1", "192.88.99.1"])
+def test_networks_that_only_young_pythons_know_are_refused(address):
+    assert forbidden(address)
