@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from typing import Any
 from urllib.parse import urlsplit
 
 from .data import count_by_category
@@ -25,8 +26,15 @@ _HUB_LICENCES = re.compile(
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def dataset_card(whole: WholeSet) -> str:
-    """Return the card as Markdown; words of the dataset are escaped."""
+def dataset_card(whole: WholeSet, *, exported: bool = False) -> str:
+    """Return the card as Markdown; words of the dataset are escaped.
+
+    Args:
+        whole: the set.
+        exported: each split lies in a folder of its name. The hub is then told so, a split being a
+            configuration of its own: its reader refuses splits whose rows have other columns, and
+            would take the negatives for pictures of the set.
+    """
     card, rows = whole.card, whole.rows
     licences = licence_counts(rows, card)
     lines = front_matter(
@@ -37,6 +45,7 @@ def dataset_card(whole: WholeSet) -> str:
             "task_categories": ["text-to-image"],
             "size_categories": [_size(len(rows))],
             "tags": [card.culture] if card.culture else [],
+            "configs": [_hub_split(split.split) for split in whole.splits] if exported else [],
         }
     )
     lines += [f"# {escape(whole.name)}", ""]
@@ -157,6 +166,11 @@ def _hub_licence(licence: str) -> str:
     word = re.sub(r"^creative-commons-(?=by)", "cc-", word)
     word = {"cc0": "cc0-1.0"}.get(word, word)
     return word if _HUB_LICENCES.fullmatch(word) else "other"
+
+
+def _hub_split(split: str) -> dict[str, Any]:
+    data_files = [{"split": split, "path": f"{split}/**"}]
+    return {"config_name": split, "data_files": data_files, "default": split == "train"}
 
 
 def _languages(language: str | None) -> list[str]:

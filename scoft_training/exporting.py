@@ -197,7 +197,7 @@ def _write(whole: WholeSet, folder: Path, check_stop: Callable[[], None]) -> Ite
         lines = (json.dumps(values, ensure_ascii=False) for values in rows)
         write_text(folder / split / METADATA, "".join(f"{line}\n" for line in lines))
     write_json(folder / "card.json", _card(whole))
-    write_text(folder / "README.md", dataset_card(whole))
+    write_text(folder / "README.md", dataset_card(whole, exported=True))
 
 
 def _values(row: DatasetRow, split: str, places: _Places) -> dict[str, Any]:

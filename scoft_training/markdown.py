@@ -44,19 +44,19 @@ def front_matter(values: dict[str, Any]) -> list[str]:
     """Return a block of YAML that stands before a card, as the Hugging Face hub reads it.
 
     Args:
-        values: text, or a list of texts, by key; empty ones are left out.
+        values: text, a list of texts, or what else JSON can hold, by key; empty ones are left out.
     """
     lines = ["---"]
     for key, value in values.items():
-        if isinstance(value, (list, tuple)) and value:
-            lines += [f"{key}:", *(f"- {_scalar(entry)}" for entry in value)]
+        if isinstance(value, list) and value:
+            lines += [f"{key}:", *(f"- {_json(entry)}" for entry in value)]
         elif value:
-            lines.append(f"{key}: {_scalar(value)}")
+            lines.append(f"{key}: {_json(value)}")
     return [*lines, "---", ""]
 
 
-def _scalar(text: Any) -> str:
-    """Return text as YAML holds it, quoted, so that no word is taken for a number or for "no"."""
-    quoted = json.dumps(str(text), ensure_ascii=False)
+def _json(value: Any) -> str:
+    """Return a value as JSON, which is YAML: no word is taken for a number or for "no"."""
+    text = json.dumps(value, ensure_ascii=False)
     # YAML takes some signs for the end of a line, and others not at all.
-    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
+    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in text)

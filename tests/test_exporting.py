@@ -16,6 +16,7 @@ from PIL import Image
 from random_stack import draw_demo_dataset, random_controlnet
 from stack import SMALL_RUN
 
+from scoft_training.cli import main
 from scoft_training.config import NegativesConfig, TrainConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import dataset_digest, load_row_pictures, read_dataset
@@ -178,12 +179,28 @@ def test_the_card_says_whose_the_pictures_are_and_what_the_hub_reads(made, tmp_p
     assert values["size_categories"] == ["n<1K"]
     assert "cc-by-4.0" in values["license"]
     assert values["task_categories"] == ["text-to-image"]
+    assert [
+        (one["config_name"], one["data_files"], one["default"]) for one in values["configs"]
+    ] == [
+        ("train", [{"split": "train", "path": "train/**"}], True),
+        ("test", [{"split": "test", "path": "test/**"}], False),
+    ]
     assert "| Kim 김 | CC BY 4.0 | 1 |" in body
     assert "| not ours | 1 |" in body
     assert "Kim" not in body.replace("Kim 김", "")
     assert "write to a@b.example" in body
     assert "| h.example | 1 |" in body
     assert "- only here: 1" in body
+
+
+def test_the_command_exports_and_says_where(made, tmp_path, capsys):
+    root, work = made
+    words = ["dataset", "export", str(root), str(tmp_path / "out"), "--work", str(work)]
+    assert main([*words, "--split", "test"]) == 0
+    assert f"Written: {tmp_path / 'out'}" in capsys.readouterr().err
+    assert sorted(os.listdir(tmp_path / "out")) == ["README.md", "card.json", "depth", "test"]
+    assert main(words) == 2
+    assert "nothing is overwritten" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten_and_the_dataset_not_written_to(made, tmp_path):
