@@ -110,7 +110,7 @@ class Folder:
         """Return the rows' verdicts by what `describe` wrote."""
         settings = self._read()
         return judge(
-            [(row.number, row.link, row.fault) for row in rows],
+            [(row.number, row.told_by, row.fault) for row in rows],
             records,
             min_side=settings["min_side"],
             expected=settings["expected"],
@@ -176,14 +176,25 @@ def read_rows(folder: Folder) -> list[LinkRow]:
         values = parse_object(line, where=f"{METADATA}, row {number}:")
         rows.append(
             LinkRow(
-                number=int(values.get("table_row", number)),
-                link=str(values.get("link", "")),
+                number=_table_row(values, number),
+                link=(link := str(values.get("link", ""))),
                 file_name="",
                 values={k: v for k, v in values.items() if k not in OWN_COLUMNS},
                 fault=str(values.get("table_fault", "")),
+                told_by=str(values.get("told_by") or link),
             )
         )
     return rows
+
+
+def _table_row(values: Mapping[str, Any], line: int) -> int:
+    number = values.get("table_row")
+    if isinstance(number, int):
+        return number
+    raise DatasetError(
+        f"{METADATA}, row {line}: `table_row` must be the table's row but is {number!r}. Download "
+        "the table again, which writes the file anew; your own is kept."
+    )
 
 
 def current(folder: Folder) -> list[Verdict]:
@@ -199,6 +210,8 @@ def _metadata(row: LinkRow, verdict: Verdict) -> dict[str, Any]:
         values |= {"file_name": record.file, "sha256": record.sha256}
     values |= row.values
     values |= {"table_row": row.number, "link": row.link, "link_state": verdict.verdict}
+    if row.told_by != row.link:
+        values["told_by"] = row.told_by
     if row.fault:
         values["table_fault"] = row.fault
     if record is not None and record.moved_to:

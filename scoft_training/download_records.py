@@ -67,7 +67,8 @@ _LINKS_OF_A_PLACEHOLDER = 3
 class Record:
     """What came of a link: `outcome` is "picture", "replaced", or a verdict without a picture.
 
-    `link` and `nth` tell the row: the n-th of those with this link. `file` is relative to train/.
+    `link` and `nth` tell the row: the n-th of those with this link (for a row without one, what
+    `LinkRow.told_by` says). `file` is relative to train/.
     """
 
     link: str
@@ -225,7 +226,7 @@ def judge(
     """Return a verdict for each row.
 
     Args:
-        rows: (number, link, fault) of the table, in its order.
+        rows: (number, what tells the row, fault) of the table, in its order.
         records: of the rows that were tried.
         min_side: pictures with a shorter side are too small.
         expected: sha256 by link, of another person's lock.
@@ -233,14 +234,11 @@ def judge(
     """
     owned = [record for _, record in with_records(rows, records)]
     links_of: dict[str, set[str]] = defaultdict(set)
+    ends_of: dict[str, set[str]] = defaultdict(set)
     for record in owned:
         if record is not None and record.outcome == "picture":
             links_of[record.sha256].add(record.link)
-    first: dict[str, int] = {}
-    for wanted in ("replaced", "picture"):  # what a person brought goes first
-        for (number, _, _), record in zip(rows, owned, strict=True):
-            if record is not None and record.outcome == wanted:
-                first.setdefault(record.sha256, number)
+            ends_of[record.sha256].add(record.url)
     verdicts = []
     for (number, link, fault), record in zip(rows, owned, strict=True):
         if record is None or (fault and record.outcome != "replaced"):
@@ -256,20 +254,38 @@ def judge(
                     "to fetch it anew, or bring it with `scoft dataset replace`."
                 ),
             )
-        elif (expected or {}).get(link, record.sha256) != record.sha256 and record.sha256:
+        elif record.outcome == "picture" and (
+            (expected or {}).get(link, record.sha256) != record.sha256
+        ):
             name, why = "changed", "The link gives another picture than the lock names."
         elif name in IN_SET and record.outcome == "picture":
             links = links_of[record.sha256]
-            if _is_placeholder(record, links, owned):
+            if _is_placeholder(record, links, ends_of[record.sha256]):
                 name = "placeholder"
                 why = (
                     f"{len(links)} links give this same picture (sha256 {record.sha256[:12]}...), "
                     "or it is named so: it stands for one that is gone."
                 )
-        if name in IN_SET and first[record.sha256] != number:
-            name, why = "duplicate", f"The same picture as in row {first[record.sha256]}."
         verdicts.append(Verdict(number, link, name, why, record))
-    return verdicts
+    return _told_apart(verdicts)
+
+
+def _told_apart(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Make the second of two rows in the set with one picture a duplicate of the first."""
+    first: dict[str, int] = {}
+    # What a person brought goes first.
+    for one in sorted(verdicts, key=lambda one: one.verdict != "replaced"):
+        if one.verdict in IN_SET and one.record is not None:
+            first.setdefault(one.record.sha256, one.row)
+    found = []
+    for one in verdicts:
+        if one.verdict in IN_SET and one.record is not None:
+            other = first[one.record.sha256]
+            if other != one.row:
+                why = f"The same picture as in row {other}."
+                one = dataclasses.replace(one, verdict="duplicate", why=why)
+        found.append(one)
+    return found
 
 
 def with_records(
@@ -278,16 +294,15 @@ def with_records(
     """Yield each row's key and record; rows with one link share what was fetched for one."""
     counts: dict[str, int] = defaultdict(int)
     fetched = {one.link: one for one in records.values() if one.link and one.outcome != "replaced"}
-    for number, link, _ in rows:
-        key = row_key(number, link, counts)
+    for _, link, _ in rows:
+        key = row_key(link, counts)
         yield key, records.get(key) or fetched.get(link)
 
 
-def row_key(number: int, link: str, counts: dict[str, int]) -> tuple[str, int]:
+def row_key(link: str, counts: dict[str, int]) -> tuple[str, int]:
     """Return what tells a row, counting in `counts` how often its link came before."""
     counts[link] += 1
-    # Rows without a link are told by their number, since nothing else is theirs alone.
-    return (link, counts[link] - 1) if link else ("", number)
+    return link, counts[link] - 1
 
 
 def _verdict(record: Record, min_side: int) -> tuple[str, str]:
@@ -303,12 +318,12 @@ def _verdict(record: Record, min_side: int) -> tuple[str, str]:
     return "alive", ""
 
 
-def _is_placeholder(record: Record, links: set[str], others: Sequence[Record | None]) -> bool:
+def _is_placeholder(record: Record, links: set[str], ends: set[str]) -> bool:
+    """Whether a picture that `links` led to, at the addresses `ends`, stands for one gone."""
     if len(links) >= _LINKS_OF_A_PLACEHOLDER:
         return True
     if not record.redirected:
         return False
     if _PLACEHOLDER_NAMES.search(record.url.rpartition("/")[2]):
         return True
-    ends = {one.url for one in others if one is not None and one.sha256 == record.sha256}
     return len(links) > 1 and len(ends) == 1

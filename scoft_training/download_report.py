@@ -11,6 +11,7 @@ from typing import Any
 
 from .download_records import IN_SET, VERDICTS, Verdict
 from .files import write_aside
+from .link_table import NO_LINK
 
 __all__ = ["report_json", "report_text", "write_report"]
 
@@ -55,7 +56,7 @@ def report_json(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "rows": [
             {
                 "row": one.row,
-                "link": one.link,
+                "link": "" if one.link.startswith(NO_LINK) else one.link,
                 "verdict": one.verdict,
                 "why": one.why,
                 "file": one.record.file if one.record else "",

@@ -102,7 +102,7 @@ def download(
             raise DatasetError(
                 f"{request.locked}: holds no downloaded picture. Pass another's downloads.jsonl."
             )
-        expected = {one.link: one.sha256 for one in locked.values() if one.link and one.sha256}
+        expected = {one.link: one.sha256 for one in locked.values() if one.sha256}
     folder = Folder(request.folder)
     folder.open(table=table.name, min_side=config.min_side)
     with exclusive(folder.root):
@@ -183,7 +183,7 @@ def replace_picture(number: int, picture: Path, root: Path) -> Verdict:
                         f"`{picture}` is the picture of row {verdict.row} already. Bring another."
                     )
         counts: dict[str, int] = defaultdict(int)
-        keys = {one.number: row_key(one.number, one.link, counts) for one in rows}
+        keys = {one.number: row_key(one.told_by, counts) for one in rows}
         name = f"row{number}-{sha256[:12]}{ending(kind)}"
         copy_file(picture, folder.images / name)
         link, nth = keys[number]
@@ -210,7 +210,7 @@ def _jobs(
     table: LinkTable, records: Mapping[tuple[str, int], Record], config: DownloadConfig
 ) -> list[_Job]:
     """Return what is to be fetched: each link once, and not what is done or dead."""
-    told = [(row.number, row.link, row.fault) for row in table.rows]
+    told = [(row.number, row.told_by, row.fault) for row in table.rows]
     jobs: dict[str, _Job] = {}
     stems = file_stems(table.rows)
     for row, stem, (key, record) in zip(

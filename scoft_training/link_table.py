@@ -21,12 +21,25 @@ from .errors import ConfigError, DatasetError, unknown_name
 from .text_encoding import decode_text, guess_sentence
 from .web_addresses import RefusedAddressError, parse_link
 
-__all__ = ["OWN_COLUMNS", "LinkRow", "LinkTable", "read_link_table"]
+__all__ = ["NO_LINK", "OWN_COLUMNS", "LinkRow", "LinkTable", "read_link_table"]
 
 OWN_COLUMNS = frozenset(
-    {"table_row", "link", "link_state", "moved_to", "sha256", "include", "file_name", "table_fault"}
+    {
+        "table_row",
+        "link",
+        "told_by",
+        "link_state",
+        "moved_to",
+        "sha256",
+        "include",
+        "file_name",
+        "table_fault",
+    }
 )
 """What the downloader itself writes into a row of metadata.jsonl."""
+
+NO_LINK = "no link: "
+"""How `told_by` of a row without a link begins."""
 
 _LINK_NAMES = (
     "url",
@@ -63,7 +76,8 @@ class LinkRow:
     """One row of the table.
 
     `values` are columns of metadata.jsonl; `file_name` is what the table calls the picture, or
-    empty. `fault` says why nothing can be fetched, or is empty.
+    empty. `fault` says why nothing can be fetched, or is empty. `told_by` tells the row from the
+    others wherever it moves: its link, or NO_LINK and its caption.
     """
 
     number: int
@@ -71,6 +85,7 @@ class LinkRow:
     file_name: str
     values: Mapping[str, Any]
     fault: str
+    told_by: str
 
 
 @dataclass(frozen=True)
@@ -225,7 +240,8 @@ def _row(
         if at not in columns.values() and padded[at]:
             key = title or f"column {at + 1}"
             values[f"table_{key}" if key in _RESERVED else key] = padded[at]
-    return LinkRow(number, link, file_name, values, _fault(cells, header, link, known))
+    told_by = link or NO_LINK + known.get("text", "")
+    return LinkRow(number, link, file_name, values, _fault(cells, header, link, known), told_by)
 
 
 def _fault(cells: list[str], header: list[str], link: str, known: Mapping[str, str]) -> str:

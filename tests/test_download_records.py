@@ -53,3 +53,27 @@ def test_a_line_that_a_kill_cut_off_is_no_record_and_goes(tmp_path):
     journal.add(picture("c"))
     journal.close()
     assert [one.link for one in read_records(path).values()] == ["a", "c"]
+
+
+def judged(rows, *records, **values):
+    rows = [(number, link, fault) for number, (link, fault) in enumerate(rows, start=2)]
+    found = judge(rows, {one.key: one for one in records}, min_side=200, **values)
+    return [one.verdict for one in found]
+
+
+def test_a_row_is_no_duplicate_of_one_that_is_not_in_the_set():
+    # The same link stands in a row without a caption, then in a good one.
+    assert judged([("a", "The row has no caption."), ("a", "")], picture("a")) == [
+        "bad_row",
+        "alive",
+    ]
+    # The first file was altered on the disk; the second is what was downloaded.
+    first, second = picture("a", file="images/a.jpg"), picture("b", file="images/b.jpg")
+    altered = frozenset({"images/a.jpg"})
+    assert judged([("a", ""), ("b", "")], first, second, altered=altered) == ["changed", "alive"]
+
+
+def test_another_persons_lock_does_not_put_out_what_a_person_brought():
+    brought = Record(link="a", nth=0, outcome="replaced", **SIZE)
+    assert judged([("a", "")], brought, expected={"a": "0" * 64}) == ["replaced"]
+    assert judged([("a", "")], picture("a"), expected={"a": "0" * 64}) == ["changed"]
