@@ -352,16 +352,25 @@ class _Search:
                 )
 
     def _work_folders(self, findings: Iterable[Finding]) -> Iterator[Path]:
-        """Yield the work folders of the datasets, and those in which something was found."""
+        """Yield the work folders in which something was found, and one of each dataset at least."""
         paths = [Path(finding.path) for finding in findings]
-        ends = {f"-{digest_text(str(root.resolve()))[:8]}" for root in self._datasets}
-        seen = set()
-        for work in [*self._work, *(default_work_folder(root) for root in self._datasets)]:
-            real = work.resolve()
-            belongs = real.name[-9:] in ends or any(path.is_relative_to(real) for path in paths)
-            if belongs and real not in seen and not is_dataset(real):
-                seen.add(real)
+        roots = {f"-{digest_text(str(root))[:8]}": root for root in self._datasets}
+        lacking = dict(roots)
+        for work in self._work:
+            if is_dataset(work):
+                continue
+            end = work.name[-9:]
+            lacking.pop(end, None)
+            if end in roots or any(_is_part(path, work) for path in paths):
                 yield work
+        # The next training of such a set makes its folder there.
+        yield from map(default_work_folder, lacking.values())
+
+
+def _is_part(path: Path, work: Path) -> bool:
+    """Whether a path lies in one of the parts that a work folder has."""
+    below = path.relative_to(work).parts if path.is_relative_to(work) else ()
+    return bool(below) and below[0] in (*_WORK_PARTS, OVERLAYS)
 
 
 def _files_below(start: Path, not_read: list[str]) -> Iterator[Path]:

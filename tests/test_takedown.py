@@ -219,6 +219,21 @@ def test_leaving_out_keeps_it_from_the_next_training(world, picture, tmp_path, m
     assert "Name one picture" in capsys.readouterr().err
 
 
+def test_only_folders_with_a_part_of_their_own_are_work_folders(world, picture, tmp_path):
+    (work,) = (world / "scoft-work").iterdir()
+    (tmp_path / "depth").mkdir()
+    shutil.copytree(work / "runs", tmp_path / "mine" / "runs")
+    found = find_picture(picture.sha256, [tmp_path])
+    assert found.work_folders == (tmp_path / "mine",)
+    # The same set has one in the host's folder, too, though nothing of the picture is in it.
+    (tmp_path / "scoft" / work.name / "runs").mkdir(parents=True)
+    folders = find_picture(picture.sha256, [world, tmp_path]).work_folders
+    assert tmp_path / "scoft" / work.name in folders
+    # An export has none yet; the next training on it would make one there.
+    made_next = default_work_folder(world / "handed on")
+    assert find_picture(picture.sha256, [world]).work_folders == (work, made_next)
+
+
 def test_by_default_the_current_folder_s_sets_and_loras_are_searched(world, tmp_path):
     shutil.copytree(world / "loras" / "as-peft", tmp_path / "peft")
     shutil.copy(world / "loras" / "renamed.safetensors", tmp_path)
