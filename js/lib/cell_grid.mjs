@@ -44,8 +44,10 @@ export class CellGrid {
     this.at = at;
     this.hasHeads = lengths.length > 0 && this.head(0) !== null;
     this.box.setAttribute("aria-rowcount", lengths.length);
-    const columns = Math.max(0, ...lengths) + (this.hasHeads ? 1 : 0);
-    this.box.setAttribute("aria-colcount", columns);
+    const most = Math.max(0, ...lengths);
+    this.box.setAttribute("aria-colcount", most + (this.hasHeads ? 1 : 0));
+    // Lines are contained, so that the box is as wide as the style sheet says, not as they are.
+    this.box.style.setProperty("--scoft-most", most);
     this.box.hidden = lengths.length === 0;
     this.element.scrollTop = 0;
     this.rows.reset(lengths.length);

@@ -103,7 +103,7 @@ function section(where, keys) {
       "dl",
       { class: "scoft-key-list" },
       ...keys.flatMap(([key, does]) => [
-        element("dt", {}, element("kbd", { text: key })),
+        element("dt", {}, ...key.split(", ").map((one) => element("kbd", { text: one }))),
         element("dd", { text: does }),
       ]),
     ),

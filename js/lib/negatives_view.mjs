@@ -184,7 +184,7 @@ export class NegativesView {
     const picture = () => ({
       source: this.sourceOf(row, shown[at], 1024),
       title: `${shown[at].name} of row ${row.number}`,
-      caption: promptOf(row, shown[at]),
+      caption: [promptOf(row, shown[at]), stateText(shown[at])].filter(Boolean).join("\n"),
     });
     openPicture(picture(), (by) => {
       at = (at + by + shown.length) % shown.length;
@@ -215,27 +215,38 @@ export class NegativesView {
 }
 
 function look(row, negative) {
-  const { kept, by, distance } = negative;
-  const state = negativeState(negative);
-  const words = { kept: "kept", dropped: "dropped", undecided: "undecided" }[state];
-  const who = by === "filter" && kept !== null ? `${words} by the filter` : words;
+  const { by, who, why, distance } = negative;
   const prompt = promptOf(row, negative);
-  const decided = by === "user" ? decisionText({ ...negative, by: negative.who ?? "" }) : "";
+  // Why is worth more room here than when; the large picture says both.
+  const decided = by === "user" ? decisionText({ by: who, why }) : "";
   return {
-    state,
-    badge: who,
+    state: negativeState(negative),
+    badge: badgeOf(negative),
     marks: [],
     body: [
       element("p", { class: "scoft-generic", dir: "auto", title: prompt, text: prompt }),
       element("p", {
         class: "scoft-muted scoft-meta",
         dir: "auto",
-        title: decided || null,
+        title: by === "user" ? stateText(negative) : null,
         text:
           decided || (isNumber(distance) ? `distance ${formatNumber(distance)}` : "no distance"),
       }),
     ],
   };
+}
+
+function badgeOf(negative) {
+  return negative.by === "filter" && negative.kept !== null
+    ? `${negativeState(negative)} by the filter`
+    : negativeState(negative);
+}
+
+/** Return what holds of a negative, and who said so, when and why. */
+function stateText(negative) {
+  const decided =
+    negative.by === "user" ? decisionText({ ...negative, by: negative.who ?? "" }) : "";
+  return [badgeOf(negative), decided].filter(Boolean).join(" ");
 }
 
 function promptOf(row, negative) {

@@ -241,7 +241,12 @@ export class PicturesView {
   /** Take a key stroke, if it is one of this view's; tells whether it did. */
   keydown(event) {
     if (this.single.row) return this.single.keydown(event);
-    if (isTyping(event)) return false;
+    if (isTyping(event)) {
+      // Out of a filter first, not out of the desk.
+      if (event.key !== "Escape" || event.isComposing || this.shown.length === 0) return false;
+      this.grid.focus();
+      return true;
+    }
     if (event.key === "/") {
       this.filters.focusSearch();
       return true;
