@@ -98,26 +98,46 @@ export function askName(name) {
   });
 }
 
-/** Ask whether to go on without what could not be saved; resolves with true or null. */
-export function askToDiscard(sentence) {
-  const action = "Discard what I typed";
-  const text = element("p", { class: "scoft-error", text: sentence });
-  return ask({ title: "Not saved", action, fields: [text], read: () => true });
+/**
+ * Ask whether to go on without what could not be saved; resolves with true or null.
+ *
+ * @param {string} failure: the sentence that says why it was not saved, "" where nothing does.
+ */
+export function askToDiscard(failure) {
+  return ask({
+    title: "Not saved",
+    action: "Discard what I typed",
+    refusal: "Stay here",
+    fields: [
+      failure ? element("p", { class: "scoft-error", dir: "auto", text: failure }) : null,
+      element("p", { text: "What you typed could not be saved. Go on without it?" }),
+    ],
+    read: () => true,
+  });
 }
 
-function ask({ title, action, fields, read, first = null, onKey = () => {} }) {
+/**
+ * Ask by a form of `fields`. Without `first`, a field to begin with, the safe answer is the button
+ * that has the focus and stands out.
+ */
+function ask({ title, action, fields, read, refusal = "Cancel", first = null, onKey = () => {} }) {
   const dialog = modal({ class: "scoft-ask", label: title });
   let answer = null;
-  const cancel = button("Cancel", { on: { click: () => dialog.close() } });
+  const plain = "scoft-button";
+  const strong = "scoft-button scoft-primary";
+  const cancel = button(refusal, {
+    class: first ? plain : strong,
+    on: { click: () => dialog.close() },
+  });
   const form = element(
     "form",
     { class: "scoft-ask-body", method: "dialog" },
     element("h2", { class: "scoft-heading", text: title }),
-    ...fields,
+    ...fields.filter(Boolean),
     element(
       "div",
       { class: "scoft-row scoft-ask-foot" },
-      button(action, { type: "submit", class: "scoft-button scoft-primary" }),
+      button(action, { type: "submit", class: first ? strong : plain }),
       cancel,
     ),
   );

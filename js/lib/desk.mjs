@@ -18,12 +18,16 @@ export class Desk extends EventTarget {
    * @param {Object} options.server: of `serverOf`.
    * @param {Object} options.dataset: the server's answer; its rows are changed in place.
    * @param {{name: () => Promise<string|null>}} options.reviewer
+   * @param {string|null} options.folder: by which name the server opens the dataset anew; null is
+   *   the dataset's own.
    */
-  constructor({ server, dataset, reviewer }) {
+  constructor({ server, dataset, reviewer, folder = null }) {
     super();
     this.server = server;
     this.dataset = dataset;
     this.reviewer = reviewer;
+    this.folder = folder ?? dataset.name;
+    this.failure = "";
     this.undoable = [];
     this.last = Promise.resolve();
   }
@@ -40,11 +44,9 @@ export class Desk extends EventTarget {
    */
   changeRow(row, changes, why = "") {
     return this.queue(async (by) => {
-      const { row: fresh, before } = await this.server.changeRow(this.id, row.sha256, {
-        changes,
-        by,
-        why,
-      });
+      const { row: fresh, before } = await this.ask((server) =>
+        server.changeRow(this.id, row.sha256, { changes, by, why }),
+      );
       Object.assign(row, fresh);
       this.push({ row, before });
       this.tell("row", { row });
@@ -55,12 +57,8 @@ export class Desk extends EventTarget {
   /** Keep a negative (true), drop it (false) or take a person's decision back (null); likewise. */
   decideNegative(set, folder, negative, kept, why = "") {
     return this.queue(async (by) => {
-      const { negative: fresh, before } = await this.server.decideNegative(
-        this.id,
-        set,
-        folder,
-        negative.name,
-        { kept, by, why },
+      const { negative: fresh, before } = await this.ask((server) =>
+        server.decideNegative(this.id, set, folder, negative.name, { kept, by, why }),
       );
       Object.assign(negative, fresh);
       this.push({ set, folder, negative, before });
@@ -85,7 +83,9 @@ export class Desk extends EventTarget {
 
   async undoRow({ row, before }, by) {
     const asked = { changes: before, by, why: "undone" };
-    const { row: fresh } = await this.server.changeRow(this.id, row.sha256, asked);
+    const { row: fresh } = await this.ask((server) =>
+      server.changeRow(this.id, row.sha256, asked),
+    );
     Object.assign(row, fresh);
     this.tell("row", { row, undone: true });
     this.say(`Undone: row ${row.number}, ${rowWords(row, before)} as before.`);
@@ -94,12 +94,8 @@ export class Desk extends EventTarget {
   async undoNegative({ set, folder, negative, before }, by) {
     // Where the filter had decided, `before.kept` is null: its decision holds again.
     const asked = { kept: before.kept, by, why: "undone" };
-    const { negative: fresh } = await this.server.decideNegative(
-      this.id,
-      set,
-      folder,
-      negative.name,
-      asked,
+    const { negative: fresh } = await this.ask((server) =>
+      server.decideNegative(this.id, set, folder, negative.name, asked),
     );
     Object.assign(negative, fresh);
     this.tell("negative", { negative, undone: true });
@@ -109,7 +105,7 @@ export class Desk extends EventTarget {
   /** Have the server look for blurred, small and similar pictures, and show what it found. */
   async measure() {
     try {
-      const fresh = await this.server.measure(this.id);
+      const fresh = await this.ask((server) => server.measure(this.id));
       const known = new Map(this.dataset.rows.map((row) => [row.sha256, row]));
       // The same objects stay, since a form or the way back may hold one of them.
       fresh.rows = fresh.rows.map((row) => Object.assign(known.get(row.sha256) ?? {}, row));
@@ -118,7 +114,30 @@ export class Desk extends EventTarget {
       const found = fresh.rows.filter((row) => row.problems.length > 0).length;
       this.say(`All pictures are checked. Rows with something to look at: ${found}.`);
     } catch (error) {
-      this.tell("failed", { text: error.message });
+      this.fail(error.message);
+    }
+  }
+
+  /**
+   * Ask the server by `send`. One that was started anew since is told of the dataset first.
+   *
+   * @throws {Error} with the sentence to show.
+   */
+  async ask(send) {
+    try {
+      return await send(this.server);
+    } catch (error) {
+      if (error.status !== 404 || !(await this.reopen())) throw error;
+    }
+    return send(this.server);
+  }
+
+  /** Resolves with whether the server has this very dataset open again. */
+  async reopen() {
+    try {
+      return (await this.server.openDataset(this.folder)).dataset === this.id;
+    } catch {
+      return false;
     }
   }
 
@@ -136,12 +155,17 @@ export class Desk extends EventTarget {
         await send(by);
         return true;
       } catch (error) {
-        this.tell("failed", { text: error.message });
+        this.fail(error.message);
         return false;
       }
     });
     this.last = done;
     return done;
+  }
+
+  fail(text) {
+    this.failure = text;
+    this.tell("failed", { text });
   }
 
   push(step) {

@@ -20,13 +20,15 @@ import { Reviewer } from "./reviewer.mjs";
  * @param {Object} options.server: of `serverOf`.
  * @param {string} options.dataset: the id.
  * @param {string|null} options.negatives: a set's id; with one, its view comes first.
+ * @param {string|null} options.folder: of `Desk`.
  * @param {() => void} options.onClose
  * @throws {Error} with the server's sentence, where there is no such dataset.
  */
-export async function openGallery({ server, dataset, negatives = null, onClose = () => {} }) {
+export async function openGallery(options) {
+  const { server, dataset, negatives = null, folder = null, onClose = () => {} } = options;
   const answer = await server.dataset(dataset);
   const reviewer = new Reviewer(browserStorage(), askName);
-  const gallery = new Gallery(new Desk({ server, dataset: answer, reviewer }), negatives);
+  const gallery = new Gallery(new Desk({ server, dataset: answer, reviewer, folder }), negatives);
   gallery.dialog.addEventListener("close", onClose);
   gallery.dialog.showModal();
   await gallery.choose(negatives ? "negatives" : "pictures");
@@ -40,6 +42,7 @@ class Gallery {
     this.setId = set ?? this.sets.at(-1)?.negatives ?? null;
     this.views = new Map();
     this.view = null;
+    this.lost = new Set();
     this.build();
     this.listen();
   }
@@ -130,6 +133,10 @@ class Gallery {
       setText(this.undoing, length ? `Undo (${length})` : "Undo");
       this.undoing.setAttribute("aria-disabled", String(length === 0));
     });
+    for (const kind of ["row", "negative", "dataset"]) {
+      desk.addEventListener(kind, () => this.fetchLost());
+    }
+    this.dialog.addEventListener("error", ({ target }) => this.lost.add(target), { capture: true });
     this.dialog.addEventListener("keydown", (event) => this.keydown(event));
     this.dialog.addEventListener("close", () => {
       window.onbeforeunload = null;
@@ -139,6 +146,14 @@ class Gallery {
   news(said, failed) {
     setText(this.said, said);
     setText(this.failed, failed);
+  }
+
+  /** The server answers: pictures that it could not send before are asked for again. */
+  fetchLost() {
+    for (const image of this.lost) {
+      if (image.isConnected && image.hasAttribute("src")) image.src = image.getAttribute("src");
+    }
+    this.lost.clear();
   }
 
   async choose(name) {
@@ -163,7 +178,7 @@ class Gallery {
   async negatives() {
     if (this.views.has(this.setId)) return this.views.get(this.setId);
     try {
-      const set = await this.desk.server.negatives(this.desk.id, this.setId);
+      const set = await this.desk.ask((server) => server.negatives(this.desk.id, this.setId));
       this.views.set(this.setId, new NegativesView(this.desk, set));
     } catch (error) {
       this.news("", error.message);

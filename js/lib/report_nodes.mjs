@@ -72,6 +72,8 @@ export class ReportNodes {
   }
 
   async open(entry) {
+    if (entry.isOpening) return;
+    entry.isOpening = true;
     try {
       // A server that was started anew has to be told of the dataset first, and says so.
       await this.server.dataset(entry.dataset);
@@ -80,6 +82,7 @@ export class ReportNodes {
       setText(entry.lines, error.message);
       entry.lines.classList.add("scoft-error");
     }
+    entry.isOpening = false;
   }
 }
 

@@ -103,7 +103,9 @@ export class ReviewNodes {
   }
 
   async open(entry) {
-    entry.button.disabled = true;
+    if (entry.isOpening) return;
+    // The button is not disabled meanwhile: it would lose the focus that comes back to it later.
+    entry.isOpening = true;
     try {
       if (entry.loader) {
         const { dataset } = await this.server.openDataset(entry.loader.value);
@@ -113,13 +115,14 @@ export class ReviewNodes {
         server: this.server,
         dataset: entry.dataset,
         negatives: entry.negatives,
+        folder: entry.loader?.value ?? null,
         onClose: () => this.refresh(entry),
       });
     } catch (error) {
       setText(entry.line, error.message);
       entry.line.classList.add("scoft-error");
     }
-    entry.button.disabled = !canOpen(entry);
+    entry.isOpening = false;
   }
 
   render(entry, dataset) {

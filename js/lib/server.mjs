@@ -26,7 +26,9 @@ export function serverOf(api) {
     try {
       response = await api.fetchApi(path, options);
     } catch {
-      throw new ServerError("The server does not answer. Check that ComfyUI is still running.", 0);
+      const sentence =
+        "The server does not answer. Check that ComfyUI is still running, then try again.";
+      throw new ServerError(sentence, 0);
     }
     const answer = await response.json().catch(() => null);
     if (response.ok && answer !== null) return answer;

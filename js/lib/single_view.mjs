@@ -13,6 +13,9 @@ import {
   timeText,
 } from "./words.mjs";
 
+/** How many problems stand open above the form. */
+const NEAR = 3;
+
 /** The view; `row` is null while it is hidden. */
 export class SingleView {
   /**
@@ -43,6 +46,9 @@ export class SingleView {
     this.decided = element("p", { class: "scoft-muted", dir: "auto" });
     this.source = element("p", { class: "scoft-muted scoft-source" });
     this.problems = element("ul", { class: "scoft-problems" });
+    this.others = element("ul", { class: "scoft-problems" });
+    this.othersName = element("summary");
+    this.further = element("details", {}, this.othersName, this.others);
     this.buttons = [
       ["k", "Keep", "kept"],
       ["d", "Leave out", "dropped"],
@@ -75,6 +81,7 @@ export class SingleView {
       this.state,
       this.decided,
       this.problems,
+      this.further,
       this.form.element,
       element("div", { class: "scoft-row scoft-save" }, this.saving, this.unsaved),
       this.source,
@@ -120,6 +127,7 @@ export class SingleView {
     this.element.setAttribute("aria-label", `Row ${row.number}: ${row.caption}`);
     this.past.open = false;
     this.history.replaceChildren();
+    this.further.open = false;
     this.form.show(row);
     this.update();
     if (isOther) {
@@ -154,21 +162,23 @@ export class SingleView {
     for (const one of this.buttons.slice(0, 3)) {
       one.setAttribute("aria-pressed", String(one.dataset.state === state));
     }
-    replaceChildren(
-      this.problems,
-      ...row.problems.map(({ kind, message, is_error: isError }) =>
-        element(
-          "li",
-          { class: isError ? "scoft-problem scoft-fault" : "scoft-problem", dir: "auto" },
-          element("strong", { text: problemName(kind) }),
-          ` ${message}`,
-        ),
-      ),
-    );
+    this.showProblems(row.problems);
     replaceChildren(this.source, row.file_name, sourceLink(row.source_url));
     this.form.update(row, saved);
     this.showUnsaved();
     if (this.past.open) this.loadHistory();
+  }
+
+  /** Errors first; many would push the form out of sight, so the others are folded. */
+  showProblems(problems) {
+    const sorted = [...problems].sort((one, other) => other.is_error - one.is_error);
+    // One alone needs no fold.
+    const near = sorted.length > NEAR + 1 ? NEAR : sorted.length;
+    replaceChildren(this.problems, ...sorted.slice(0, near).map((one) => problemLine(one)));
+    replaceChildren(this.others, ...sorted.slice(near).map((one) => problemLine(one)));
+    setText(this.othersName, `${sorted.length - near} more problems`);
+    this.problems.hidden = sorted.length === 0;
+    this.further.hidden = sorted.length === near;
   }
 
   /** Save what was typed; resolves with whether nothing is left unsaved. */
@@ -190,8 +200,7 @@ export class SingleView {
   /** Save, or ask whether to go on without; resolves with whether to go on. */
   async saveOrDiscard() {
     if (await this.save()) return true;
-    const sentence = "What you typed could not be saved. Go on without it?";
-    return (await askToDiscard(sentence)) === true;
+    return (await askToDiscard(this.desk.failure)) === true;
   }
 
   showUnsaved() {
@@ -204,7 +213,9 @@ export class SingleView {
     const { row } = this;
     if (!this.past.open || !row) return;
     try {
-      const { statements } = await this.desk.server.history(this.desk.id, row.sha256);
+      const { statements } = await this.desk.ask((server) =>
+        server.history(this.desk.id, row.sha256),
+      );
       if (this.row !== row) return;
       const lines = statements.map((one) => historyLine(one));
       replaceChildren(this.history, ...(lines.length ? lines : [line("Nothing is stated yet.")]));
@@ -233,6 +244,15 @@ export class SingleView {
     else return false;
     return true;
   }
+}
+
+function problemLine({ kind, message, is_error: isError }) {
+  return element(
+    "li",
+    { class: isError ? "scoft-problem scoft-fault" : "scoft-problem", dir: "auto" },
+    element("strong", { text: problemName(kind) }),
+    ` ${message}`,
+  );
 }
 
 function sourceLink(url) {

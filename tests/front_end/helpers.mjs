@@ -48,6 +48,14 @@ export function addReviewed(comfyClass, properties = {}) {
   reviews.attach(node);
 }
 
+/** Put a node that makes a report into the page: `node`, all of them in `reports`. */
+export function addReporter(properties = {}) {
+  window.node = fakeNode({ id: 6, properties, comfyClass: scoft.REPORTER });
+  const memory = new scoft.Memory(null);
+  window.reports = new scoft.ReportNodes({ server, memory, placeOf: () => "6" });
+  reports.attach(node);
+}
+
 /** Resolve when what was changed is drawn. */
 export function drawn() {
   return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));

@@ -100,6 +100,8 @@ class StandIn:
         posts: [(path, body)] in the order they came.
         refuse: a sentence with which every POST is answered 409, or None.
         refused: whether something was, or will be on purpose.
+        opened: whether the dataset is open, which a server started anew forgets.
+        report: the page of the dataset's report, or None.
         runs: run id -> answer of GET /scoft/runs/{run}.
         queue_running: what the host's /queue has running.
     """
@@ -108,6 +110,8 @@ class StandIn:
         self.posts = []
         self.refuse = None
         self.refused = False
+        self.opened = True
+        self.report = None
         self.runs = {}
         self.queue_running = []
         self.presets = {"custom": {}}
@@ -127,10 +131,23 @@ class StandIn:
         }
         self.statements = {}
         self.own = {}
-        handler = type("Handler", (_Handler,), {"stand_in": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._start(port=0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def _start(self, port):
+        handler = type("Handler", (_Handler,), {"stand_in": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def die(self):
+        """Answer nothing any more."""
+        self.refused = True
+        self.close()
+
+    def come_back(self):
+        """Answer at the same address, with nothing open and what was decided on the disk."""
+        self.opened = False
+        self._start(self._server.server_port)
 
     def close(self):
         self._server.shutdown()
@@ -161,8 +178,9 @@ class StandIn:
             case ["runs", _, "previews", name]:
                 return 200, _preview(4 + int(name.split("-")[1]) // 100)
             case ["datasets", "open"]:
+                self.opened = True
                 return 200, {"dataset": DATASET}
-            case ["datasets", dataset, *rest] if dataset == DATASET:
+            case ["datasets", dataset, *rest] if dataset == DATASET and self.opened:
                 return self._dataset(rest, body)
         return 404, {"error": f"There is nothing at {path}."}
 
@@ -177,6 +195,8 @@ class StandIn:
             case ["rows", sha256]:
                 row = next(row for row in self.rows if row["sha256"] == sha256)
                 return 200, self._change_row(row, **body)
+            case ["report"] if self.report is not None:
+                return 200, self.report
             case ["measure"]:
                 found = {"kind": "blurred", "message": "The picture is blurred.", "is_error": False}
                 self.rows[2]["problems"].append(found)
@@ -274,9 +294,13 @@ class _Handler(SimpleHTTPRequestHandler):
         self._send(*self.stand_in.answer(path.removeprefix("/api"), body))
 
     def _send(self, status, answer):
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        if isinstance(answer, str):
+            data, kind = answer.encode(), "text/html; charset=utf-8"
+        elif isinstance(answer, bytes):
+            data, kind = answer, "image/png"
+        else:
+            data, kind = json.dumps(answer).encode(), "application/json"
         self.send_response(status)
-        kind = "image/png" if isinstance(answer, bytes) else "application/json"
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))
         # A page that scrolled on does not wait for its pictures.
