@@ -79,6 +79,6 @@ def _download(arguments: argparse.Namespace) -> int:
 def _replace(arguments: argparse.Namespace) -> int:
     from .downloads import replace_picture
 
-    verdict = replace_picture(arguments.row, arguments.file, arguments.folder)
+    verdict = replace_picture(arguments.row, arguments.file, arguments.folder, say=print)
     print(f"Row {verdict.row} has its picture now: {verdict.record and verdict.record.file}")
     return 0

@@ -24,13 +24,14 @@ from .download_records import (
 )
 from .download_report import write_report
 from .errors import DatasetError, OutputError
-from .files import write_json, write_text
+from .files import copy_file, digest_text, remove_leftovers, write_json, write_text
 from .link_table import OWN_COLUMNS, LinkRow
 
-__all__ = ["Folder", "current", "ending", "file_stems", "lay_out", "read_rows"]
+__all__ = ["Folder", "current", "ending", "file_stems", "free_stem", "lay_out", "read_rows"]
 
 _ENDINGS = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif", "JPEG2000": ".jp2"}
 _SETTINGS = "download.json"
+_DEVICES = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9¹²³]", re.IGNORECASE)
 
 
 class Folder:
@@ -59,7 +60,11 @@ class Folder:
                 not self.root.is_dir()
                 or (
                     not settings.exists()
-                    and any(not entry.name.startswith(".") for entry in self.root.iterdir())
+                    # What a kill while the settings were written left is ours.
+                    and any(
+                        not entry.name.startswith((".", f"{_SETTINGS}."))
+                        for entry in self.root.iterdir()
+                    )
                 )
             )
             if strange:
@@ -67,28 +72,79 @@ class Folder:
                     f"{self.root}: is not empty, and no download made it; nothing in it is "
                     "touched. Choose a new folder."
                 )
+            # First of all, since by it a next run knows the folder for its own.
+            if not settings.exists():
+                self.describe(table=table, min_side=min_side, expected={}, altered=[])
             self.images.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
                 f"{self.root}: cannot be made ({error.strerror}). Choose another folder."
             ) from error
-        if not settings.exists():
-            self.describe(table=table, min_side=min_side, expected={}, altered=[])
+
+    def remove_leftovers(self) -> None:
+        """Delete temporary files that a killed process left."""
+        for folder in (self.root, self.train, self.images):
+            remove_leftovers(folder)
 
     def describe(
         self, *, table: str, min_side: int, expected: Mapping[str, str], altered: Sequence[str]
     ) -> None:
         """Write down what rows are judged by: the arguments of `judge`."""
-        write_json(
-            self.root / _SETTINGS,
-            {
-                "made_by": "scoft dataset download",
-                "table": table,
-                "min_side": min_side,
-                "expected": dict(expected),
-                "altered": list(altered),
-            },
+        self._describe(
+            made_by="scoft dataset download",
+            table=table,
+            min_side=min_side,
+            expected=dict(expected),
+            altered=list(altered),
         )
+
+    def altered(self) -> list[str]:
+        """Return the files that were found altered and have not been brought anew."""
+        return [name for name in self._read()["altered"] if (self.train / name).is_file()]
+
+    def forgive(self, name: str) -> None:
+        """Take a file from the altered ones."""
+        self._describe(altered=[one for one in self.altered() if one != name])
+
+    def write_card(self, values: dict[str, str]) -> None:
+        """Write values into card.json; what else it holds stays.
+
+        Raises:
+            DatasetError: the card is broken.
+        """
+        path = self.root / "card.json"
+        card = parse_object(read_text(path, path.name), where="card.json:") if path.exists() else {}
+        if card | values != card:
+            write_json(path, card | values)
+
+    def write_metadata(self, text: str) -> str | None:
+        """Write metadata.jsonl; one that a person edited is kept under another name.
+
+        Returns:
+            a sentence about what was kept, or None.
+        """
+        before = self.metadata.read_bytes() if self.metadata.is_file() else b""
+        digest, old = digest_text(text), hashlib.sha256(before).hexdigest()
+        written = self._read().get("written", [])
+        kept = None
+        if before and written and old not in [*written, digest]:
+            name = f"metadata.edited-{old[:12]}.jsonl"
+            copy_file(self.metadata, self.root / name)
+            kept = (
+                f"{self.metadata} was edited since it was written; it is written anew, and your "
+                f"version is kept as {name} in {self.root}. Bring changes into the table, or make "
+                "them in the review desk, which keeps them."
+            )
+        # Both are ours, should we be killed between here and there.
+        self._describe(written=[old, digest] if kept is None and before else [digest])
+        write_text(self.metadata, text)
+        self._describe(written=[digest])
+        return kept
+
+    def _describe(self, **values: Any) -> None:
+        settings = self._read() if (self.root / _SETTINGS).exists() else {}
+        if settings | values != settings:
+            write_json(self.root / _SETTINGS, settings | values)
 
     def settings(self) -> dict[str, Any]:
         """Return what `describe` wrote.
@@ -118,7 +174,14 @@ class Folder:
         )
 
     def _read(self) -> dict[str, Any]:
-        return parse_object(read_text(self.root / _SETTINGS, _SETTINGS), where=f"{_SETTINGS}:")
+        settings = parse_object(read_text(self.root / _SETTINGS, _SETTINGS), where=f"{_SETTINGS}:")
+        for name, kind in (("min_side", int), ("expected", dict), ("altered", list)):
+            if not isinstance(settings.get(name), kind):
+                raise DatasetError(
+                    f"{_SETTINGS}: `{name}` is missing or of a wrong kind. Take the file back from "
+                    "a copy, or download into a new folder."
+                )
+        return settings
 
 
 def file_stems(rows: Sequence[LinkRow]) -> list[str]:
@@ -142,6 +205,21 @@ def file_stems(rows: Sequence[LinkRow]) -> list[str]:
     return stems
 
 
+def free_stem(stem: str, key: tuple[str, int], owners: Mapping[str, tuple[str, int]]) -> str:
+    """Return a row's file name, another one if a file of that name belongs to another row.
+
+    Tables are edited: the name may have been an earlier row's, whose picture is kept.
+
+    Args:
+        stem: wanted.
+        key: the row's.
+        owners: the rows' keys by the stems, case folded, of their files.
+    """
+    digest = hashlib.sha256(key[0].encode("utf-8")).hexdigest()
+    names = (stem, f"{stem}-{digest[:8]}", digest)
+    return next(name for name in names if owners.get(name.casefold(), key) == key)
+
+
 def ending(kind: str) -> str:
     """Return the file ending of a format that Pillow names."""
     return _ENDINGS.get(kind, f".{kind.lower()}")
@@ -149,17 +227,21 @@ def ending(kind: str) -> str:
 
 def lay_out(
     folder: Folder, rows: Sequence[LinkRow], records: Mapping[tuple[str, int], Record]
-) -> list[Verdict]:
-    """Write metadata.jsonl, the lock and the report anew; returns the rows' verdicts."""
+) -> tuple[list[Verdict], str | None]:
+    """Write metadata.jsonl, the lock and the report anew.
+
+    Returns:
+        the rows' verdicts; a sentence about an edited metadata.jsonl that was kept, or None.
+    """
     verdicts = folder.judge(rows, records)
     lines = [
         json.dumps(_metadata(row, verdict), ensure_ascii=False) + "\n"
         for row, verdict in zip(rows, verdicts, strict=True)
     ]
-    write_text(folder.metadata, "".join(lines))
+    kept = folder.write_metadata("".join(lines))
     write_records(folder.lock, verdicts, records)
     write_report(folder.root, verdicts)
-    return verdicts
+    return verdicts, kept
 
 
 def read_rows(folder: Folder) -> list[LinkRow]:
@@ -223,4 +305,6 @@ def _metadata(row: LinkRow, verdict: Verdict) -> dict[str, Any]:
 
 def _cleaned(name: str) -> str:
     letters = unicodedata.normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
-    return re.sub(r"[^\w-]+", "_", letters).strip("_")[:40]
+    name = re.sub(r"[^\w-]+", "_", letters).strip("_")[:40]
+    # Windows opens a device of such a name, whatever its ending.
+    return f"{name}_" if _DEVICES.fullmatch(name) else name

@@ -7,6 +7,7 @@ started again, it fetches what is missing and nothing twice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import os
 import queue
@@ -14,14 +15,13 @@ import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from PIL import Image
-
 from .config import DownloadConfig, validate
-from .download_layout import Folder, current, ending, file_stems, lay_out, read_rows
+from .download_layout import Folder, current, ending, file_stems, free_stem, lay_out, read_rows
 from .download_records import (
     IN_SET,
     Journal,
@@ -32,11 +32,11 @@ from .download_records import (
     row_key,
     with_records,
 )
-from .errors import DatasetError
+from .errors import DatasetError, OutputError
 from .events import Event, FinishedEvent, PhaseEvent, StoppedEvent, WarningEvent
-from .files import copy_file, file_sha256, remove_leftovers, write_json
+from .files import copy_file, file_sha256
 from .link_table import LinkRow, LinkTable, read_link_table
-from .pictures import open_picture
+from .pictures import open_picture, picture_kind
 from .polite_http import PoliteClient
 from .web_answers import FetchError
 
@@ -106,25 +106,27 @@ def download(
     folder = Folder(request.folder)
     folder.open(table=table.name, min_side=config.min_side)
     with exclusive(folder.root):
-        remove_leftovers(folder.images)
-        if config.culture or config.suffix:
-            card = {"culture": config.culture, "suffix": config.suffix}
-            write_json(folder.root / "card.json", {k: v for k, v in card.items() if v})
+        folder.remove_leftovers()
+        card = {"culture": config.culture, "suffix": config.suffix}
+        folder.write_card({name: value for name, value in card.items() if value})
         journal = Journal(folder.lock)
         try:
             records = read_records(folder.lock)
             _forget_missing(folder, records)
+            altered = folder.altered()
             jobs = _jobs(table, records, config)
             yield PhaseEvent("links", 0, len(jobs))
             stopped = yield from _fetch_all(jobs, folder, config, journal, records, should_stop)
         finally:
             journal.close()
-        altered = _altered(folder, records) if request.verify else []
+        altered = _altered(folder, records) if request.verify else altered
         folder.describe(
             table=table.name, min_side=config.min_side, expected=expected, altered=altered
         )
         rows = table.rows
-        lay_out(folder, rows, records)
+        _, kept = lay_out(folder, rows, records)
+    if kept is not None:
+        yield WarningEvent(kept)
     if stopped:
         yield StoppedEvent(0, _STOPPED)
     else:
@@ -140,7 +142,9 @@ def download_verdicts(root: Path) -> list[Verdict]:
     return current(Folder(root))
 
 
-def replace_picture(number: int, picture: Path, root: Path) -> Verdict:
+def replace_picture(
+    number: int, picture: Path, root: Path, *, say: Callable[[str], None]
+) -> Verdict:
     """Put a person's picture in place of what a row's link gave, or did not give.
 
     The picture that the row had stays in the folder under its own name.
@@ -149,12 +153,14 @@ def replace_picture(number: int, picture: Path, root: Path) -> Verdict:
         number: the row as the report counts it.
         picture: the file; copied.
         root: the folder that a download made.
+        say: called with a sentence, should there be something to say.
 
     Returns:
         the row's verdict now.
 
     Raises:
-        DatasetError: there is no such row, the file is no picture, or another row has it.
+        DatasetError: there is no such row, it has no caption, the file is no picture, or another
+            row has it.
         OutputError: it cannot be written.
     """
     folder = Folder(root)
@@ -166,6 +172,11 @@ def replace_picture(number: int, picture: Path, root: Path) -> Verdict:
             raise DatasetError(
                 f"{root}: there is no row {number}. Rows count as in the table, whose header is "
                 "row 1; report.csv lists them."
+            )
+        if not row.values.get("text"):
+            raise DatasetError(
+                f"{root}: row {number} has no caption, so no picture can be used with it. Write "
+                "one into the table and download that again, then bring the picture."
             )
         width, height, kind = _measure(picture, f"`{picture}`")
         if min(width, height) < min_side:
@@ -202,7 +213,10 @@ def replace_picture(number: int, picture: Path, root: Path) -> Verdict:
         journal.add(record)
         journal.close()
         records[record.key] = record
-        verdicts = lay_out(folder, rows, records)
+        folder.forgive(record.file)
+        verdicts, kept = lay_out(folder, rows, records)
+    if kept is not None:
+        say(kept)
     return next(one for one in verdicts if one.row == number)
 
 
@@ -213,6 +227,7 @@ def _jobs(
     told = [(row.number, row.told_by, row.fault) for row in table.rows]
     jobs: dict[str, _Job] = {}
     stems = file_stems(table.rows)
+    owners = {PurePosixPath(one.file).stem.casefold(): key for key, one in records.items()}
     for row, stem, (key, record) in zip(
         table.rows, stems, with_records(told, records), strict=True
     ):
@@ -220,7 +235,10 @@ def _jobs(
         if record is not None and record.outcome not in _FINAL:
             again = again or config.retry_dead
         if again and not row.fault and row.link not in jobs:
-            jobs[row.link] = _Job(row, record.key if record else key, stem)
+            key = record.key if record else key
+            free = free_stem(stem, key, owners)
+            owners[free.casefold()] = key
+            jobs[row.link] = _Job(row, key, free)
     return list(jobs.values())
 
 
@@ -281,9 +299,12 @@ async def _fetch_until(
     results: queue.Queue[Record | BaseException | None],
 ) -> None:
     async with PoliteClient(config) as client:
+        # One picture is decoded at a time anyway; waiting for that must not keep the threads from
+        # looking up names.
+        decoding = ThreadPoolExecutor(1)
 
         async def one(job: _Job) -> None:
-            results.put(await _fetch_one(client, job, folder))
+            results.put(await _fetch_one(client, job, folder, decoding))
 
         tasks = [asyncio.create_task(one(job)) for job in jobs]
         stopping = asyncio.create_task(stop.wait())
@@ -295,6 +316,7 @@ async def _fetch_until(
                 everything.result()
         finally:
             await _cancel([*tasks, stopping])
+            decoding.shutdown(wait=False, cancel_futures=True)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
@@ -305,7 +327,9 @@ async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
         await asyncio.wait(pending, timeout=0.5)
 
 
-async def _fetch_one(client: PoliteClient, job: _Job, folder: Folder) -> Record:
+async def _fetch_one(
+    client: PoliteClient, job: _Job, folder: Folder, decoding: ThreadPoolExecutor
+) -> Record:
     link, nth = job.key
     # Named as `remove_leftovers` knows it, in case that this process is killed.
     part = _aside_of(folder.images / job.stem)
@@ -316,7 +340,10 @@ async def _fetch_one(client: PoliteClient, job: _Job, folder: Folder) -> Record:
             link=link, nth=nth, outcome=error.verdict, why=error.why, tries=error.tries, at=_today()
         )
     try:
-        width, height, kind = await asyncio.to_thread(_measure, part, "What the link gives")
+        loop = asyncio.get_running_loop()
+        width, height, kind = await loop.run_in_executor(
+            decoding, _measure, part, "What the link gives"
+        )
         sha256 = await asyncio.to_thread(file_sha256, part)
         target = folder.images / f"{job.stem}{ending(kind)}"
         size = part.stat().st_size
@@ -332,7 +359,9 @@ async def _fetch_one(client: PoliteClient, job: _Job, folder: Folder) -> Record:
             at=_today(),
         )
     finally:
-        part.unlink(missing_ok=True)
+        # Windows keeps a file that a thread still decodes; the next run removes it.
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
     return Record(
         link=link,
         nth=nth,
@@ -352,9 +381,13 @@ async def _fetch_one(client: PoliteClient, job: _Job, folder: Folder) -> Record:
 
 def _measure(path: Path, where: str) -> tuple[int, int, str]:
     """Decode a picture wholly; returns its width, height, and Pillow's name of its format."""
-    width, height = open_picture(path, where=where).size
-    with Image.open(path) as opened:
-        return width, height, opened.format or "JPEG"
+    try:
+        width, height = open_picture(path, where=where).size
+        return width, height, picture_kind(path)
+    except MemoryError as error:
+        raise DatasetError(f"{where} needs more memory than there is. Bring a smaller copy.") from (
+            error
+        )
 
 
 def _aside_of(path: Path) -> Path:
@@ -362,9 +395,15 @@ def _aside_of(path: Path) -> Path:
 
 
 def _move_into_place(part: Path, target: Path) -> None:
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(part, target)
+    try:
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: could not be written ({error.strerror}). Make room on the disk, or let "
+            "files be written there; then start again: it goes on."
+        ) from error
 
 
 def _forget_missing(folder: Folder, records: dict[tuple[str, int], Record]) -> None:

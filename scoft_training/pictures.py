@@ -35,6 +35,7 @@ __all__ = [
     "decide_crop",
     "open_depth",
     "open_picture",
+    "picture_kind",
     "same_aspect",
 ]
 
@@ -104,6 +105,16 @@ def open_picture(path: Path, *, where: str, longest: int | None = None) -> Image
             white = Image.new("RGBA", rgba.size, "white")
             return _upright(Image.alpha_composite(white, rgba).convert("RGB"), image)
         return _upright(image.convert("RGB"), image)
+
+
+def picture_kind(path: Path) -> str:
+    """Return Pillow's name of the format of a picture that `open_picture` takes, say "JPEG"."""
+    with (
+        _strict_pillow(),
+        path.open("rb") as file,
+        Image.open(file, formats=_known_formats()) as image,
+    ):
+        return image.format or ""
 
 
 def open_depth(path: Path, *, where: str) -> Image.Image:

@@ -6,9 +6,12 @@ import socket
 
 import pytest
 from bad_server import BadServer, picture
+from PIL import Image
 
+from scoft_training import downloads
 from scoft_training.config import DownloadConfig
 from scoft_training.data import read_dataset
+from scoft_training.download_layout import Folder
 from scoft_training.download_records import exclusive
 from scoft_training.downloads import (
     DownloadRequest,
@@ -153,7 +156,7 @@ def test_a_person_replaces_a_dead_row_and_no_later_run_takes_it_back(server, tmp
     run(server, table, tmp_path / "set")
     mine = tmp_path / "mine.bin"
     mine.write_bytes(picture("mine", kind="PNG"))
-    verdict = replace_picture(3, mine, tmp_path / "set")
+    verdict = replace_picture(3, mine, tmp_path / "set", say=print)
     assert verdict.verdict == "replaced"
     server.requests.clear()
     found = run(server, table, tmp_path / "set", retry_dead=True)
@@ -166,12 +169,12 @@ def test_a_person_replaces_a_dead_row_and_no_later_run_takes_it_back(server, tmp
     # The row that a duplicate was of gets another picture: the duplicate is one no more.
     other = tmp_path / "other.jpg"
     other.write_bytes(picture("other"))
-    replace_picture(4, other, tmp_path / "set")
+    replace_picture(4, other, tmp_path / "set", say=print)
     assert {one.row: one.verdict for one in download_verdicts(tmp_path / "set")}[5] == "alive"
     with pytest.raises(DatasetError, match="is the picture of row 4 already"):
-        replace_picture(2, other, tmp_path / "set")
+        replace_picture(2, other, tmp_path / "set", say=print)
     with pytest.raises(DatasetError, match="there is no row 9"):
-        replace_picture(9, other, tmp_path / "set")
+        replace_picture(9, other, tmp_path / "set", say=print)
 
 
 def test_a_lock_tells_which_rows_differ(server, tmp_path):
@@ -242,3 +245,41 @@ def test_two_downloads_do_not_fill_one_folder(server, tmp_path):
         pytest.raises(OutputError, match="another download fills this folder"),
     ):
         run(server, table, tmp_path / "set")
+
+
+def test_another_programs_limit_of_pixels_ends_no_run(server, tmp_path, monkeypatch):
+    # As do pictures between Pillow's own limit, 179 megapixels, and ours.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    assert run(server, table, tmp_path / "set")[2].verdict == "alive"
+
+
+def test_a_picture_that_memory_does_not_hold_is_a_verdict(server, tmp_path, monkeypatch):
+    def too_much(*_values, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr(downloads, "open_picture", too_much)
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    found = run(server, table, tmp_path / "set")
+    assert (found[2].verdict, "more memory" in found[2].why) == ("not_a_picture", True)
+
+
+def test_a_picture_that_cannot_be_put_in_place_is_said(server, tmp_path, monkeypatch):
+    def full(*_values):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(downloads.os, "replace", full)
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    folder = Folder(tmp_path / "set")
+    folder.images.mkdir(parents=True)
+    (folder.root / "download.json").write_text('{"min_side": 1, "expected": {}, "altered": []}')
+    with pytest.raises(OutputError, match=r"a-.*jpg: could not be written \(No space"):
+        run(server, table, folder.root)
+    assert not list(folder.images.iterdir())
+
+
+def test_one_name_that_no_host_can_have_ends_no_run(server, tmp_path):
+    links = ["http://a..b/x.jpg", f"http://{'a' * 70}.com/x.jpg", server.url("good/a")]
+    table = write_table(tmp_path / "links.csv", [*links, server.url("to/302/?http://a..b/")])
+    found = run(server, table, tmp_path / "set")
+    assert [one.verdict for one in found.values()] == ["bad_row", "bad_row", "alive", "refused"]

@@ -365,6 +365,7 @@ def test_the_public_names_are_these():
         "decide_crop",
         "open_depth",
         "open_picture",
+        "picture_kind",
         "same_aspect",
     ]
 
