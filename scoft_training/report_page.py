@@ -31,7 +31,7 @@ _SHOWN = 60
 _COLUMNS = (*ERAS, "unstated")
 
 # What scrolls has to be reached by keyboard.
-_TABLE = '<div class="wide" tabindex="0"><table>'
+_TABLE = '<div class="wide" tabindex="0" role="group" aria-label="Table"><table>'
 
 _VERDICTS = {
     "none": "none",
@@ -43,12 +43,22 @@ _VERDICTS = {
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6272; --line: #d9dce4; --card: #f5f6f9;
-  --bad: #a3231f; --paper: #fff; --heat: 20, 98, 150; }
+  --bad: #a3231f; --paper: #fff; --heat: 20, 98, 150;
+  --korean: "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans CJK KR", "Noto Sans KR";
+  --japanese: "Hiragino Sans", "Yu Gothic", "Meiryo", "Noto Sans CJK JP", "Noto Sans JP";
+  --simplified: "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC";
+  --traditional: "PingFang TC", "Microsoft JhengHei", "Noto Sans CJK TC", "Noto Sans TC"; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a4abbb; --line: #3a4050;
   --card: #232733; --bad: #ff9c94; --paper: #171a22; --heat: 90, 170, 230; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 70rem; padding: 1.25rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.5 system-ui, sans-serif; }
+  background: var(--paper); font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans",
+  var(--korean), var(--japanese), var(--simplified), var(--traditional), sans-serif; }
+:lang(ko) { font-family: system-ui, var(--korean), sans-serif; }
+:lang(ja) { font-family: system-ui, var(--japanese), sans-serif; }
+:lang(zh) { font-family: system-ui, var(--simplified), var(--traditional), sans-serif; }
+:is(:lang(zh-TW), :lang(zh-HK), :lang(zh-MO), :lang(zh-Hant)) {
+  font-family: system-ui, var(--traditional), var(--simplified), sans-serif; }
 h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .5rem; }
 p, .notes { max-width: 46rem; }
@@ -66,6 +76,7 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
 thead th { white-space: normal; vertical-align: bottom; max-width: 7rem; }
 th:first-child { text-align: left; font-weight: 600; }
 caption { white-space: normal; }
+caption span { display: block; max-width: calc(100vw - 2.5rem); }
 td.word { text-align: left; }
 td.short { color: var(--bad); font-weight: 600; }
 tfoot td { text-align: center; font-weight: 600; }
@@ -215,8 +226,8 @@ def _heat_map(coverage: Coverage) -> str:
     )
     total = "".join(f"<td>{coverage.eras[era]}</td>" for era in _COLUMNS)
     return (
-        f"{_TABLE}<caption>Pictures by category and era; the fuller the colour, "
-        f"the more pictures</caption><thead>{_head(('category', *_COLUMNS, 'all'))}</thead>"
+        f"{_TABLE}<caption><span>Pictures by category and era; the fuller the colour, "
+        f"the more pictures</span></caption><thead>{_head(('category', *_COLUMNS, 'all'))}</thead>"
         f"<tbody>{body}</tbody><tfoot><tr><th scope=row>all</th>{total}"
         f"<td>{coverage.total}</td></tr></tfoot></table></div>"
     )
@@ -260,10 +271,10 @@ def _gaps(coverage: Coverage) -> str:
             cells += f"<td>{beside.share:.0%}</td>" + "".join(f"<td>{n}</td>" for n in numbers)
         body += f"<tr><th scope=row>{_plain(name)}</th>{cells}</tr>"
     return (
-        f"{_TABLE}<caption>Gaps: <i>as many would be</i> is the share in CCUB of "
+        f"{_TABLE}<caption><span>Gaps: <i>as many would be</i> is the share in CCUB of "
         "the pictures whose category is known, rounded; <i>lacking</i> is what there is less. At "
         f"{low} pictures, the smallest culture of CCUB, the same is counted for a set that large."
-        f"</caption><thead>{_head(heads)}</thead><tbody>{body}</tbody></table></div>"
+        f"</span></caption><thead>{_head(heads)}</thead><tbody>{body}</tbody></table></div>"
     )
 
 
@@ -274,8 +285,8 @@ def _rights(coverage: Coverage) -> str:
         for name, count in coverage.rights.items()
     )
     return (
-        f"{_TABLE}<caption>Rows that say whose a picture is and who agreed"
-        f"</caption><thead>{_head(('', 'stated', 'missing'))}</thead><tbody>{body}</tbody>"
+        f"{_TABLE}<caption><span>Rows that say whose a picture is and who agreed"
+        f"</span></caption><thead>{_head(('', 'stated', 'missing'))}</thead><tbody>{body}</tbody>"
         "</table></div>"
     )
 
