@@ -212,7 +212,8 @@ class StandIn:
                 before = {name: negative.get(name) for name in ("kept", "who", "why")}
                 if negative["by"] != "user":
                     before = dict.fromkeys(before)
-                by_filter = {"kept": (negative["distance"] or 1) > 0.1, "by": "filter", "who": None}
+                far = negative["distance"] and negative["distance"] > 0.1
+                by_filter = {"kept": far, "by": None if far is None else "filter", "who": None}
                 by_user = {"by": "user", "who": body["by"], "why": body["why"], "at": AT}
                 kept = body["kept"]
                 negative |= by_filter if kept is None else {"kept": kept, **by_user}

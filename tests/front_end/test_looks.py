@@ -30,6 +30,30 @@ def clipped(page):
     )
 
 
+def test_captions_of_every_script_name_a_font_that_has_it(page):
+    page.evaluate("(dataset) => scoft.openGallery({ server, dataset })", DATASET)
+    caption = page.locator(".scoft-cell .scoft-caption").first
+    caption.wait_for()
+    named = """(one, language) => {
+        one.lang = language;
+        return getComputedStyle(one).fontFamily;
+    }"""
+    script = {
+        "ko": "KR",
+        "ja": "JP",
+        "zh": "SC",
+        "zh-Hans-CN": "SC",
+        "zh-TW": "TC",
+        "zh-Hant": "TC",
+    }
+    for language, region in script.items():
+        families = caption.evaluate(named, language)
+        assert families.split("Noto Sans CJK ")[1].startswith(region), (language, families)
+    # Where the card states no language, each of the scripts is found in one of them.
+    families = caption.evaluate(named, "")
+    assert all(f"Noto Sans CJK {region}" in families for region in script.values())
+
+
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_texts_stand_out_from_their_ground(page, server, tmp_path, theme):
     server.runs[RUN] = history(300, memorization=[0.02 + 0.0001 * n for n in range(300)]) | {

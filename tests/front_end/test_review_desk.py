@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stand_in import StandIn
+from stand_in import DATASET, SET, StandIn
 from test_gallery_page import FIRST, ROWS, cell, open_gallery, said
 
 
@@ -73,6 +73,63 @@ def test_ten_rows_are_reviewed_by_keyboard_alone(page, server):
         stated(9, include=True),
         stated(10, include=True),
     ]
+
+
+def test_negatives_are_reviewed_by_keyboard_alone(page, server):
+    open_gallery(page, SET, name=None)
+    press(page, "ArrowRight", "d")
+    page.get_by_role("dialog", name="Drop neg_01.png").wait_for()
+    press(page, "4", "Tab")
+    page.keyboard.type("모자가 다르다, kept")  # letters that are shortcuts elsewhere
+    press(page, "Enter")
+    page.get_by_role("dialog", name="Who is reviewing?").wait_for()
+    page.keyboard.type("Mina")
+    press(page, "Enter")
+    why = "offensive: 모자가 다르다, kept"
+    said(page, f"neg_01.png: dropped ({why}).")
+    assert f"by Mina: {why}" in cell(page, 2).inner_text()
+    press(page, "Enter")  # large, with all that is known of it
+    large = page.get_by_role("dialog", name="Picture")
+    assert large.get_by_text("dropped by Mina, Nov 25, 2026").is_visible()
+    press(page, "Escape")
+    large.wait_for(state="detached")
+    press(page, "w", "1", "Enter")  # for another reason
+    said(page, "neg_01.png: dropped (shows our culture after all).")
+    press(page, "ArrowDown", "ArrowDown", "k")
+    said(page, "neg_01.png: kept.")
+    press(page, "u")
+    said(page, "neg_01.png: undecided.")
+    press(page, "u")
+    said(page, "neg_01.png: no person has decided yet.")
+    press(page, "Home", "d", "Escape")  # thought better of it
+    press(page, "Tab", "Tab", "Tab")  # the card's two buttons, then the desk's
+    assert page.evaluate("document.activeElement.textContent") == "Undo (4)"
+    undone = ["kept", "undecided", "dropped", "kept by the filter"]
+    for number, state in enumerate(undone):
+        press(page, "Enter" if number else " ")
+        said(page, f"Undone: neg_01.png, {state} as before.")
+        left = len(undone) - 1 - number
+        assert page.evaluate("document.activeElement.textContent") == f"Undo ({left})".replace(
+            "Undo (0)", "Undo"
+        )
+    press(page, "Enter")
+    said(page, "There is nothing to undo.")
+    places = [
+        f"/scoft/datasets/{DATASET}/negatives/{SET}/{folder}/neg_01.png"
+        for folder in ("00001", "00003")
+    ]
+    sent = [(path, body["kept"], body["why"]) for path, body in server.posts]
+    assert sent == [
+        (places[0], False, why),
+        (places[0], False, "shows our culture after all"),
+        (places[1], True, ""),
+        (places[1], None, ""),
+        (places[1], True, "undone"),
+        (places[1], None, "undone"),
+        (places[0], False, "undone"),
+        (places[0], None, "undone"),
+    ]
+    assert {body["by"] for _, body in server.posts} == {"Mina"}
 
 
 def test_an_edit_is_marked_undone_and_given_back_to_the_dataset(page, server):
