@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .config import DownloadConfig
+from .data_checks import printable
 from .data_rows import CATEGORIES, ERAS
 from .errors import ConfigError, DatasetError, unknown_name
 from .text_encoding import decode_text, guess_sentence
@@ -121,7 +122,7 @@ def read_link_table(path: Path, config: DownloadConfig) -> LinkTable:
     notes = []
     if decoded.guessed:
         notes.append(guess_sentence(decoded, where=f"{path.name}:", stated_by=_STATED_BY))
-    named = ", ".join(f"`{header[at]}` as {name}" for name, at in columns.items())
+    named = ", ".join(f"`{printable(header[at])}` as {name}" for name, at in columns.items())
     notes.append(f"{path.name}: read {named}; other columns are kept as they are.")
     unknown: dict[str, None] = {}
     rows = tuple(_row(number, cells, header, columns, unknown) for number, cells in body)
@@ -205,8 +206,9 @@ def _find(
     for one in names:
         if one in plain:
             return plain.index(one)
+    columns = printable(", ".join(header))
     raise ConfigError(
-        f"{table}: none of the columns {', '.join(header)} is called {names[0]}, {names[1]} or the "
+        f"{table}: none of the columns {columns} is called {names[0]}, {names[1]} or the "
         f"like. Say which it is with {flag}; the first row must hold the columns' names."
     )
 
@@ -239,7 +241,9 @@ def _row(
     for at, title in enumerate(header):
         if at not in columns.values() and padded[at]:
             key = title or f"column {at + 1}"
-            values[f"table_{key}" if key in _RESERVED else key] = padded[at]
+            key = f"table_{key}" if key in _RESERVED else key
+            # Two columns of one name are both kept.
+            values[f"{key} (column {at + 1})" if key in values else key] = padded[at]
     told_by = link or NO_LINK + known.get("text", "")
     return LinkRow(number, link, file_name, values, _fault(cells, header, link, known), told_by)
 

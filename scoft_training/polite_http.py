@@ -29,9 +29,9 @@ from .web_answers import (
     Answer,
     FetchError,
     failure_of,
-    is_unknown_name,
     judge_head,
     judge_tags,
+    may_be_the_network,
     redirect,
 )
 
@@ -127,9 +127,7 @@ class PoliteClient:
                 error.tries = tries
                 if not error.again or tries >= self._config.tries:
                     raise
-                wait = self._config.retry_delay * 2 ** (tries - 1) * random.uniform(0.5, 1.5)
-                if error.wait is not None:
-                    wait = error.wait
+                wait = self._back_off(tries) if error.wait is None else error.wait
                 if wait > self._config.longest_wait:
                     error.why += f" It asks to wait {wait:.0f} s, which is too long for this run."
                     raise
@@ -203,7 +201,7 @@ class PoliteClient:
                     if error.verdict == "not_a_picture":
                         error.verdict = "unreachable"  # nothing is said about the picture yet
                     raise
-                wait = error.wait or self._config.retry_delay * 2 ** (number - 1)
+                wait = error.wait or self._back_off(number)
                 self._pause(site, min(wait, self._config.longest_wait))
         raise AssertionError
 
@@ -238,8 +236,9 @@ class PoliteClient:
         except FetchError:
             raise
         except Exception as error:
-            online = not is_unknown_name(error) or await self._resolver.online()
-            failure = failure_of(url, error, online=online)
+            asks = may_be_the_network(error)
+            network = await self._resolver.network() if asks else "open"
+            failure = failure_of(url, error, network=network)
             if failure is None:
                 raise
             raise failure from error
@@ -265,6 +264,11 @@ class PoliteClient:
         finally:
             response.close()
 
+    def _back_off(self, tries: int) -> float:
+        """Return our own pause after so many tries, more or less by chance."""
+        wait: float = self._config.retry_delay * 2.0 ** (tries - 1) * random.uniform(0.5, 1.5)
+        return min(wait, self._config.longest_wait)
+
     def _pause(self, url: URL, seconds: float) -> None:
         host = self._host(url)
         host.next_at = max(host.next_at, time.monotonic() + seconds)
@@ -274,7 +278,7 @@ class PoliteClient:
 
 
 def _origin(url: URL) -> tuple[str, int]:
-    return (url.host or "").lower(), url.port or 0
+    return (url.raw_host or "").lower(), url.port or 0
 
 
 def _parsed(link: str) -> URL:

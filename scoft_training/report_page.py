@@ -163,7 +163,9 @@ class _Shown:
         caption = f"<span dir=auto{self._language}>{html.escape(row.cultural_caption)}</span>"
         noted = f"<span class=soft>{html.escape(note)}</span>" if note else ""
         return (
-            f"<figure>{picture}<figcaption><b>{split}Row {row.number}</b> "
+            # By its digest `scoft takedown` finds the copy.
+            f'<figure data-sha256="{row.sha256}">{picture}'
+            f"<figcaption><b>{split}Row {row.number}</b> "
             f"<bdi>{html.escape(row.file_name)}</bdi>{noted}{caption}</figcaption></figure>"
         )
 

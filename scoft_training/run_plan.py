@@ -134,9 +134,11 @@ class RunPlan:
         """Read the dataset, load the networks, attach the LoRA and find the run that this is."""
         dataset, held_out = self._read_datasets()
         if dataset.warnings:
+            count = len(dataset.warnings)
+            notes, them = ("1 note", "it") if count == 1 else (f"{count} notes", "them")
             yield WarningEvent(
-                f"{len(dataset.warnings)} notes on the dataset; `scoft dataset check`, or the "
-                "gallery on the canvas, lists them."
+                f"{notes} on the dataset; `scoft dataset check`, or the review desk on the canvas, "
+                f"lists {them}."
             )
         yield PhaseEvent("load models", 0, 1)
         # The helpers first: if one is missing, that is said before gigabytes are loaded.

@@ -310,6 +310,13 @@ class _Search:
             )
         elif path.name in _REBUILT:
             self._found("mention", path, "names it", "Delete the file; it is made again.")
+        elif path.suffix.lower() == ".html":
+            self._found(
+                "mention",
+                path,
+                "may show it",
+                "Delete the page, or make it anew without the picture.",
+            )
         else:
             self._found("mention", path, f"names it in line {number}", "Look at the line.")
 

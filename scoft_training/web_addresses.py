@@ -7,13 +7,24 @@ import ipaddress
 import re
 import socket
 from collections.abc import Collection
+from typing import Literal
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from .errors import ConfigError, ScoftError
 
-__all__ = ["RefusedAddressError", "SafeResolver", "forbidden", "parse_link", "trusted_hosts"]
+__all__ = [
+    "Network",
+    "RefusedAddressError",
+    "SafeResolver",
+    "forbidden",
+    "parse_link",
+    "trusted_hosts",
+]
+
+Network = Literal["open", "captive", "none"]
+"""The public one; one that answers every name with itself, until one logs in; or none at all."""
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LONGEST = 4096
@@ -40,7 +51,12 @@ def trusted_hosts(text: str) -> frozenset[tuple[str, int]]:
             raise ConfigError(
                 f"`trust_host` must be HOST:PORT but got {entry!r}. Write say archive.lan:80."
             )
-        found.add((host.strip("[]").lower(), int(port)))
+        try:
+            # Spelled as links' hosts are: a name in other letters has a form in ASCII.
+            spelled = URL.build(scheme="http", host=host.strip("[]")).raw_host or ""
+        except ValueError as error:
+            raise ConfigError(f"`trust_host`: {host!r} is no host ({error}).") from error
+        found.add((spelled.lower(), int(port)))
     return frozenset(found)
 
 
@@ -155,14 +171,14 @@ class SafeResolver(AbstractResolver):
             )
         return results
 
-    async def online(self) -> bool:
-        """Whether this machine can look up a name that always exists."""
+    async def network(self) -> Network:
+        """Return what becomes of a name that always exists: whether failures are ours."""
         look_up = asyncio.get_running_loop().getaddrinfo(_WELL_KNOWN, 80)
         try:
-            await asyncio.wait_for(look_up, _LOOK_UP_SECONDS)
+            found = await asyncio.wait_for(look_up, _LOOK_UP_SECONDS)
         except (OSError, asyncio.TimeoutError):
-            return False
-        return True
+            return "none"
+        return "captive" if any(forbidden(str(place[4][0])) for place in found) else "open"
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -14,21 +14,26 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from .robots import forbidding_tag
-from .web_addresses import RefusedAddressError, parse_link
+from .web_addresses import Network, RefusedAddressError, parse_link
 
 __all__ = [
     "AGAIN",
     "Answer",
     "FetchError",
     "failure_of",
-    "is_unknown_name",
     "judge_head",
     "judge_tags",
+    "may_be_the_network",
     "redirect",
 ]
 
 AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses that may pass."""
+
+_CAPTIVE = (
+    "This machine's network leads every name to itself: does it want a log-in first? Log in, then "
+    "download again."
+)
 
 
 class FetchError(Exception):
@@ -124,26 +129,28 @@ def judge_tags(answer: Answer) -> None:
         raise FetchError("refused", f"The header X-Robots-Tag says {tag}.")
 
 
-def is_unknown_name(error: Exception) -> bool:
-    """Whether a host's name could not be looked up."""
-    return isinstance(error, aiohttp.ClientConnectorDNSError)
+def may_be_the_network(error: Exception) -> bool:
+    """Whether a failure may be this machine's network's, which looks up no name, or wrong ones."""
+    return isinstance(error, (aiohttp.ClientConnectorDNSError, RefusedAddressError))
 
 
-def failure_of(url: URL, error: Exception, *, online: bool) -> FetchError | None:
+def failure_of(url: URL, error: Exception, *, network: Network) -> FetchError | None:
     """Return what an exception of a request means for the link; None if it is no matter of it.
 
     Args:
         url: what was asked.
         error: what the request raised.
-        online: whether this machine can look up any name.
+        network: what this machine is in, where it may be the cause.
     """
     host = url.host
     if isinstance(error, RefusedAddressError):
+        if network == "captive":
+            return FetchError("unreachable", _CAPTIVE)
         return FetchError("refused", str(error))
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return FetchError("unreachable", f"{host} was too slow: the bounds of time ran out.")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return _unresolved(url, error.os_error, online)
+        return _unresolved(url, error.os_error, network)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         # Certificates are renewed, and a wrong clock here must not make every link dead.
         return FetchError(
@@ -171,10 +178,10 @@ def _certificate_fault(error: aiohttp.ClientConnectorCertificateError) -> str:
     return str(getattr(reason, "verify_message", "") or "it does not fit")
 
 
-def _unresolved(url: URL, error: OSError, online: bool) -> FetchError:
+def _unresolved(url: URL, error: OSError, network: Network) -> FetchError:
     passing = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
     # Some systems say "no such host" of every name while they are offline.
-    if passing or not online:
+    if passing or network != "open":
         why = f"The name {url.host} could not be looked up: is this machine online?"
         return FetchError("unreachable", why, again=True)
     return FetchError("dead", f"There is no host {url.host}.")

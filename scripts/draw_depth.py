@@ -35,17 +35,20 @@ def main() -> None:
     shutil.copytree(source, copy, copy_function=shutil.copyfile)
     (copy / "depth").mkdir(exist_ok=True)
     metadata = copy / "train" / "metadata.jsonl"
-    lines = []
+    lines, count = [], 0
     for line in metadata.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        path = copy / "train" / row["file_name"]
-        with Image.open(path) as opened:
-            width, height = ImageOps.exif_transpose(opened).size
-        row["depth"] = f"depth/{path.stem}.png"
-        drawn_depth(width, height).save(copy / row["depth"])
+        # The downloader keeps rows whose picture is gone.
+        if "file_name" in row:
+            path = copy / "train" / row["file_name"]
+            with Image.open(path) as opened:
+                width, height = ImageOps.exif_transpose(opened).size
+            row["depth"] = f"depth/{path.stem}.png"
+            drawn_depth(width, height).save(copy / row["depth"])
+            count += 1
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     metadata.write_text("".join(lines), encoding="utf-8")
-    print(f"{copy}: {len(lines)} depth pictures")
+    print(f"{copy}: {count} depth pictures")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save_file
 from stack import SMALL_RUN, small_base
 
 from scoft_training.cli import main
-from scoft_training.config import NegativesConfig
+from scoft_training.config import NegativesConfig, ReportConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import read_dataset
+from scoft_training.dataset_report import ReportRequest, make_report
 from scoft_training.errors import ConfigError
 from scoft_training.exporting import ExportRequest, export_dataset
 from scoft_training.files import file_sha256
@@ -242,6 +243,18 @@ def test_by_default_the_current_folder_s_sets_and_loras_are_searched(world, tmp_
     (tmp_path / "unrelated").mkdir()
     assert [path.name for path in default_folders(tmp_path)] == [
         *("scoft-work", "aruna", "peft", "renamed.safetensors")
+    ]
+
+
+def test_a_report_that_shows_the_picture_is_found(tmp_path):
+    root, work = tmp_path / "aruna", tmp_path / "scoft-work" / "aruna-12345678"
+    draw_demo_dataset(root, num_pictures=3)
+    small = root / "train" / read_dataset(root).rows[0].file_name
+    request = ReportRequest(dataset=root, config=ReportConfig(), work=work)
+    list(make_report(request))
+    found = find_picture(file_sha256(small), [tmp_path])
+    assert [one.what for one in found.findings if one.path.endswith("report.html")] == [
+        "may show it"
     ]
 
 
