@@ -116,3 +116,15 @@ def test_another_encoding_is_stated_or_guessed_and_said(tmp_path):
 def test_an_empty_table_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="there are no rows"):
         read(tmp_path, "link,text\n")
+
+
+def test_two_columns_of_one_name_are_both_kept(tmp_path):
+    (row,) = read(tmp_path, f"link,text,note,note\n{LINK},x,first,second\n").rows
+    assert (row.values["note"], row.values["note (column 4)"]) == ("first", "second")
+
+
+def test_a_column_cannot_write_to_the_terminal(tmp_path):
+    table = read(tmp_path, f"link,text,x\x1b[2J\n{LINK},x,y\n", url_column="link")
+    with pytest.raises(ConfigError, match=r"none of the columns x\\x1b\[2J, y"):
+        read(tmp_path, f"x\x1b[2J,y\n{LINK},x\n")
+    assert not any("\x1b" in note for note in table.notes)

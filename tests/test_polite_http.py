@@ -157,14 +157,26 @@ def test_offline_is_told_by_a_name_that_always_exists(monkeypatch):
     async def unknown(_self, _host, _port, **_options):
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    async def known(_self, _host, _port, **_options):
-        return []
+    def known(address):
+        async def found(_self, _host, port, **_options):
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+        return found
 
     resolver = SafeResolver(frozenset())
     monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", unknown)
-    assert not asyncio.run(resolver.online())
-    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", known)
-    assert asyncio.run(resolver.online())
+    assert asyncio.run(resolver.network()) == "none"
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", known("8.8.8.8"))
+    assert asyncio.run(resolver.network()) == "open"
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", known("10.1.1.1"))
+    assert asyncio.run(resolver.network()) == "captive"
+
+
+def test_our_own_pauses_grow_to_the_longest_wait_and_no_further():
+    config = DownloadConfig(retry_delay=1.0, longest_wait=5.0)
+    client = PoliteClient(config)
+    assert 0.5 <= client._back_off(1) <= 1.5
+    assert client._back_off(20) == 5.0
 
 
 def openssl(folder, *words):

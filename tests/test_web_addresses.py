@@ -83,6 +83,8 @@ def test_only_the_named_port_of_a_trusted_host_is_exempt(monkeypatch):
     assert resolve(monkeypatch, ["10.0.0.1"], trusted_hosts("Example.com:80"))
     with pytest.raises(RefusedAddressError):
         resolve(monkeypatch, ["10.0.0.1"], trusted_hosts("example.com:81"))
+    assert (parse_link("http://архив.lan/").raw_host, 80) in trusted_hosts("архив.lan:80")
+    assert ("::1", 80) in trusted_hosts("[::1]:80")
     with pytest.raises(ConfigError, match="`trust_host` must be HOST:PORT but got 'archive'"):
         trusted_hosts("archive")
 

@@ -9,6 +9,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from scoft_training.web_addresses import RefusedAddressError
 from scoft_training.web_answers import Answer, FetchError, failure_of, judge_head
 
 URL_ = URL("https://example.org/a.jpg")
@@ -21,16 +22,23 @@ def unknown_name(number):
 
 def test_no_link_is_dead_because_this_machine_went_offline():
     # Some systems say "no such host" of every name while they are offline.
-    failure = failure_of(URL_, unknown_name(socket.EAI_NONAME), online=False)
+    failure = failure_of(URL_, unknown_name(socket.EAI_NONAME), network="none")
     assert (failure.verdict, failure.again) == ("unreachable", True)
     assert "is this machine online?" in failure.why
-    assert failure_of(URL_, unknown_name(socket.EAI_NONAME), online=True).verdict == "dead"
-    assert failure_of(URL_, unknown_name(socket.EAI_AGAIN), online=True).verdict == "unreachable"
+    assert failure_of(URL_, unknown_name(socket.EAI_NONAME), network="open").verdict == "dead"
+    assert failure_of(URL_, unknown_name(socket.EAI_AGAIN), network="open").verdict == "unreachable"
+
+
+def test_no_link_is_refused_because_the_network_leads_all_names_to_itself():
+    error = RefusedAddressError("a private address")
+    assert failure_of(URL_, error, network="captive").verdict == "unreachable"
+    for network in ("open", "none"):
+        assert failure_of(URL_, error, network=network).verdict == "refused"
 
 
 def test_what_is_no_matter_of_the_link_is_not_explained_away():
-    assert failure_of(URL_, ValueError("a bug"), online=True) is None
-    assert failure_of(URL_, asyncio.TimeoutError(), online=True).verdict == "unreachable"
+    assert failure_of(URL_, ValueError("a bug"), network="open") is None
+    assert failure_of(URL_, asyncio.TimeoutError(), network="open").verdict == "unreachable"
 
 
 def wait_of(retry_after):
