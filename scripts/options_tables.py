@@ -10,9 +10,11 @@ from pathlib import Path
 
 from scoft_training.config import (
     CaptionConfig,
+    DownloadConfig,
     GenerateConfig,
     MemoryConfig,
     NegativesConfig,
+    ReportConfig,
     TrainConfig,
 )
 from scoft_training.flags import options_table
@@ -24,6 +26,8 @@ TABLES = {
     "negatives": NegativesConfig,
     "caption": CaptionConfig,
     "generate": GenerateConfig,
+    "download": DownloadConfig,
+    "report": ReportConfig,
 }
 
 
