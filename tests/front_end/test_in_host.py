@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from drawings import drawing, write_set
 from running_host import running_host
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
@@ -21,12 +22,14 @@ async (kinds) => {
     app.canvas.setDirty(true, true);
 }
 """
-KINDS = ["ScoftLoadDataset", "ScoftDrawNegatives", "ScoftTrainLora"]
+KINDS = ["ScoftLoadDataset", "ScoftDrawNegatives", "ScoftTrainLora", "ScoftDatasetReport"]
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    with running_host(tmp_path_factory.mktemp("comfyui")) as running:
+    folder = tmp_path_factory.mktemp("comfyui")
+    write_set(folder / "input" / "avelun", [drawing(seed) for seed in range(3)])
+    with running_host(folder) as running:
         # The first page of a new host is covered by a choice of templates.
         running.post("/settings", {"Comfy.TutorialCompleted": True})
         yield running
@@ -60,6 +63,22 @@ def test_the_views_are_on_their_nodes_and_in_no_prompt_and_no_saved_value(host_p
     for kind in KINDS[1:]:
         # Every widget has a default; the loader's list of folders has none.
         assert len(saved[kind]) == len(host.defaults(kind))
+    assert host_page.faults == []
+
+
+def test_the_desk_opens_and_closes_by_keyboard_and_gives_the_focus_back(host_page):
+    review = host_page.get_by_role("button", name="Review pictures")
+    review.focus()
+    host_page.keyboard.press("Enter")
+    host_page.wait_for_function("document.activeElement.className === 'scoft-cell'")
+    assert host_page.locator(".scoft-cell").count() == 3
+    # The canvas has shortcuts of its own, which must not hear these.
+    host_page.keyboard.press("Delete")
+    host_page.keyboard.press("Escape")
+    host_page.locator("dialog.scoft-gallery").wait_for(state="detached")
+    assert review.evaluate("(one) => one === document.activeElement")
+    assert host_page.evaluate("app.graph.nodes.length") == len(KINDS)
+    assert host_page.get_by_role("button", name="Open report").is_disabled()
     assert host_page.faults == []
 
 

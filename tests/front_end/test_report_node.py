@@ -28,8 +28,13 @@ def test_before_it_ran_the_node_says_what_to_do_and_opens_nothing(page):
     page.evaluate("helpers.addReporter()")
     assert page.get_by_text("Queue the graph to see the report.").is_visible()
     assert page.get_by_role("button", name="Open report").is_disabled()
-    run(page)  # a run that was stopped found nothing
-    assert page.get_by_role("button", name="Open report").is_disabled()
+
+
+def test_a_run_that_was_stopped_leaves_the_report_before_it(reporter):
+    run(reporter)
+    reporter.evaluate("node.onExecuted({})")
+    assert reporter.locator(".scoft-report-lines").inner_text() == SUMMARY
+    assert reporter.get_by_role("button", name="Open report").is_enabled()
 
 
 def test_the_report_opens_over_the_canvas_runs_nothing_and_gives_the_focus_back(reporter):

@@ -94,4 +94,6 @@ def test_a_server_that_cannot_open_the_dataset_again_says_what_to_do(page, serve
     page.evaluate("server.openDataset = async () => ({ dataset: 'another' })")
     page.keyboard.press("k")
     failed(page, "There is nothing at")
+    # A change for one dataset is never sent to another.
+    assert server.posts == [stated(1, include=True)]
     assert cell(page, 1).locator(".scoft-card").get_attribute("data-state") == "undecided"
