@@ -15,6 +15,9 @@ import { element } from "./dom.mjs";
 export function modal({ class: name, label, leave = null }) {
   const dialog = element("dialog", {
     class: `scoft-root scoft-dialog ${name}`,
+    // The words here are English whatever the host's page speaks; captions say what they are.
+    lang: "en",
+    dir: "ltr",
     "aria-label": label,
   });
   const out = leave ?? (() => dialog.close());

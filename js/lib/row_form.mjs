@@ -12,7 +12,7 @@ export class RowForm {
    * @param {Object} options
    * @param {string[]} options.categories: slugs.
    * @param {string[]} options.eras
-   * @param {string|null} options.language: of the cultural captions, as an attribute.
+   * @param {string} options.language: of the cultural captions, as an attribute.
    * @param {() => void} options.onInput: something was typed or chosen.
    * @param {(field: string) => void} options.onTakeBack: the dataset's own value is wanted.
    */

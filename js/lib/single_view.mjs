@@ -21,7 +21,7 @@ export class SingleView {
   /**
    * @param {Object} options
    * @param {Object} options.desk: of `Desk`.
-   * @param {string|null} options.language: of the cultural captions.
+   * @param {string} options.language: of the cultural captions.
    * @param {(by: number) => Promise<void>} options.onMove
    * @param {() => Promise<boolean>} options.onBack
    * @param {(letter: string) => Promise<void>} options.onDecide

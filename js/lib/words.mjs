@@ -101,12 +101,12 @@ function valueText(field, value) {
   return `“${value}”`;
 }
 
-/** Return the language as an attribute wants it, or null where the card's is no language tag. */
+/** Return the language as an attribute wants it, "" (unknown) where the card's is no language tag. */
 export function languageTag(language) {
   try {
-    return language ? Intl.getCanonicalLocales(language)[0] : null;
+    return language ? Intl.getCanonicalLocales(language)[0] : "";
   } catch {
-    return null;
+    return "";
   }
 }
 

@@ -101,6 +101,7 @@ class StandIn:
         refuse: a sentence with which every POST is answered 409, or None.
         refused: whether something was, or will be on purpose.
         opened: whether the dataset is open, which a server started anew forgets.
+        language: what the dataset's card says of its captions.
         report: the page of the dataset's report, or None.
         runs: run id -> answer of GET /scoft/runs/{run}.
         queue_running: what the host's /queue has running.
@@ -111,6 +112,7 @@ class StandIn:
         self.refuse = None
         self.refused = False
         self.opened = True
+        self.language = "ko"
         self.report = None
         self.runs = {}
         self.queue_running = []
@@ -258,7 +260,7 @@ class StandIn:
             "kept": kept,
             "left_out": len(self.rows) - kept,
             "undecided": sum(row["decision"] is None for row in self.rows),
-            "language": "ko",
+            "language": self.language,
             "categories": CATEGORIES,
             "eras": ["traditional", "modern"],
             "problems": ["metadata.jsonl, row 5: `text` names no category."],

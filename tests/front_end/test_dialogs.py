@@ -120,6 +120,21 @@ def test_every_negative_of_a_narrow_window_can_be_scrolled_to(page):
     assert cell(page, 4).evaluate(inside) == [True, True]
 
 
+def test_the_desk_reads_as_its_words_do_in_a_page_written_from_right_to_left(page, server):
+    page.evaluate("Object.assign(document.documentElement, { dir: 'rtl', lang: 'ar' })")
+    server.language = "no language at all"
+    open_gallery(page)
+    direction = "(one) => getComputedStyle(one).direction"
+    shown = page.locator(".scoft-shown")
+    assert [shown.evaluate(direction), shown.evaluate("(one) => one.matches(':lang(en)')")] == [
+        "ltr",
+        True,
+    ]
+    caption = cell(page, 3).locator(".scoft-caption")
+    assert caption.evaluate(direction) == "rtl"
+    assert caption.get_attribute("lang") == ""  # and not the English of what is around it
+
+
 def test_of_many_problems_the_errors_stand_first_and_the_others_are_folded(page, server):
     kinds = ["blurred", "tiny", "names-a-culture", "near-duplicate", "missing-caption"]
     server.rows[0]["problems"] = [
