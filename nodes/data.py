@@ -8,8 +8,9 @@ from comfy_api.latest import io
 
 from ..scoft_training.data import count_by_category, dataset_version, read_dataset
 from ..scoft_training.errors import ScoftError
+from ..scoft_training.overlays import overlaid
 from . import host
-from .live import shown
+from .live import revision, shown
 from .types import CanvasDataset, ScoftDataset
 
 __all__ = ["LoadDataset"]
@@ -46,9 +47,9 @@ class LoadDataset(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, dataset: str) -> Any:
-        """Return what changes when the set's rows do."""
+        """Return what changes when the set's rows do, or what people say of them."""
         try:
-            return dataset_version(host.dataset_folder(dataset))
+            return [dataset_version(host.dataset_folder(dataset)), revision("rows")]
         except (ScoftError, OSError) as error:
             # `execute` says it where it is seen.
             return str(error)
@@ -57,7 +58,8 @@ class LoadDataset(io.ComfyNode):
     def execute(cls, dataset: str) -> io.NodeOutput:
         """Read and check the set."""
         root = host.dataset_folder(dataset)
-        found = read_dataset(root)
+        work = host.work_folder(root)
+        found = overlaid(read_dataset(root), work)
         found.require_usable()
         lines = [f"{found.name}: {len(found.rows)} pictures"]
         lines += [
@@ -66,5 +68,5 @@ class LoadDataset(io.ComfyNode):
             if counts["total"]
         ]
         lines += [problem.message for problem in found.warnings]
-        dataset = CanvasDataset(root, host.work_folder(root))
+        dataset = CanvasDataset(root, work)
         return io.NodeOutput(dataset, "\n".join(lines), ui=shown(dataset))

@@ -29,6 +29,7 @@ from .text_encoding import looks_misread
 __all__ = [
     "CATEGORIES",
     "ERAS",
+    "NO_CAPTION",
     "PREFIX_CATEGORIES",
     "DatasetCard",
     "DatasetRow",
@@ -122,6 +123,10 @@ class DatasetCard:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_CAPTION = "no-caption"
+"""The kind of problem that a caption written in the review desk mends."""
+
+
 class RowReader:
     """Turns what is written into rows, those with errors too: others are compared with them."""
 
@@ -172,18 +177,19 @@ class RowReader:
                 "people or its photographer ask for that, or correct the column.",
             )
             return
-        row = self._read_columns(number, columns)
+        row = self._read_columns(number, columns, written.no_caption)
         if row is not None:
             self.rows.append(row)
 
-    def _read_columns(self, number: int, columns: Columns) -> DatasetRow | None:
+    def _read_columns(self, number: int, columns: Columns, no_caption: str) -> DatasetRow | None:
         caption = columns.text("text")
         if not caption and "text" not in columns.refused:
+            lack = no_caption or f"`text` is {'missing' if caption is None else 'empty'}"
             self._findings.error(
                 number,
-                "no-caption",
-                f"{self._where} `text` is {'missing' if caption is None else 'empty'}. Each "
-                "image needs its cultural caption: write one, or remove the row.",
+                NO_CAPTION,
+                f"{self._where} {lack}. Each image needs its cultural caption: write one, there or "
+                "in the review desk, or leave the picture out.",
             )
         if caption and looks_misread(caption):
             self._findings.warn(

@@ -66,11 +66,15 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One row as written: its number, how a sentence about it begins, and its values by column."""
+    """One row as written: its number, how a sentence about it begins, and its values by column.
+
+    `no_caption` says why there is no caption, where the form knows more than that it is missing.
+    """
 
     number: int
     where: str
     values: Mapping[str, Any]
+    no_caption: str = ""
 
 
 def find_source(root: Path, split: str) -> Source:
@@ -229,21 +233,17 @@ def _read_captions(source: Source, findings: Findings, encoding: str | None) -> 
     _warn_of_guesses(decoded, findings)
     _warn_of_orphans(source, set(of_text), findings)
     for number, (picture, texts) in enumerate(captioned, start=1):
+        file_name = picture.relative_to(source.folder).as_posix()
         if not texts:
             name = _shown(source, picture)
-            findings.error(
-                number,
-                "no-caption",
-                f"{name}: there is no {Path(name).stem}.txt beside it. Each image needs its "
-                "cultural caption: write one, or take the picture out.",
-            )
+            lack = f"there is no {Path(name).stem}.txt beside it"
+            yield SourceRow(number, f"{name}:", {"file_name": file_name}, no_caption=lack)
             continue
         where = of_text[texts[0]]
         caption = decoded[where]
         if isinstance(caption, DatasetError):
             findings.error(number, "unreadable-caption", str(caption))
             continue
-        file_name = picture.relative_to(source.folder).as_posix()
         values = {"file_name": file_name, "text": " ".join(caption.text.split())}
         yield SourceRow(number, where, values)
 

@@ -22,8 +22,9 @@ from .errors import DatasetError
 from .events import Event, FinishedEvent, StoppedEvent, StopRequested, stop_check
 from .file_digests import FileDigests
 from .files import write_text
+from .overlays import overlaid
 from .report_page import report_page
-from .work_folder import default_work_folder, overlaid
+from .work_folder import default_work_folder
 
 __all__ = ["DatasetReport", "ReportRequest", "make_report", "report_of"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from .captions import caption_warnings
 from .data_checks import Problem
-from .data_rows import CATEGORIES, ERAS, DatasetRow, refuses_consent
+from .data_rows import CATEGORIES, ERAS, NO_CAPTION, DatasetRow, refuses_consent
 from .errors import ConfigError, unknown_name
 from .overlays import Overlay, leaves_out, overlay_row
 from .statements import merged, now
@@ -185,6 +185,7 @@ def _problems(
         {"kind": one.kind, "message": one.message, "is_error": one.is_error}
         for one in problems
         if not (replaced and one.kind in _CAPTION_KINDS)
+        and not (one.kind == NO_CAPTION and shown.cultural_caption)
         and not (one.kind == "same-caption" and shown.cultural_caption != row.cultural_caption)
     ]
     judged = set() if replaced else set(row.generic_captions)

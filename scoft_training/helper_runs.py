@@ -29,8 +29,9 @@ from .models import BaseModel, load_base, resolve_device, resolve_precision
 from .negative_filter import filter_negatives
 from .negative_sets import open_negative_set
 from .negatives import draw_negatives, with_suffix
+from .overlays import overlaid
 from .trainer import make_accelerator
-from .work_folder import default_work_folder, overlaid
+from .work_folder import default_work_folder
 
 __all__ = [
     "CaptionRequest",
@@ -236,9 +237,9 @@ def make_negatives(
 
 def _dataset(root: Path, work: Path | None) -> tuple[Dataset, Path]:
     folder = work or default_work_folder(root)
-    dataset = read_dataset(root)
+    dataset = overlaid(read_dataset(root), folder)
     dataset.require_usable()
-    return overlaid(dataset, folder), folder
+    return dataset, folder
 
 
 def _filter_backbone(request: NegativesRequest, device: torch.device) -> PerceptualBackbone | None:

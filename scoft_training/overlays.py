@@ -17,14 +17,14 @@ import dataclasses
 import json
 import logging
 import os
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .data import Dataset
-from .data_rows import DatasetRow, refuses_consent
+from .data_rows import NO_CAPTION, DatasetRow, refuses_consent
 from .errors import DatasetError, OutputError
 from .file_locks import locked
 from .files import write_aside
@@ -46,6 +46,7 @@ __all__ = [
     "leaves_out",
     "merge_overlay",
     "now",
+    "overlaid",
     "overlay_row",
     "read_overlays",
     "read_statements",
@@ -88,6 +89,8 @@ class _File:
 
 _EMPTY = _File((0, 0, 0), b"", (), b"", {}, 0)
 _files: OrderedDict[Path, _File] = OrderedDict()
+
+_OF_GENERIC_CAPTIONS = ("names-a-culture", "degenerate-caption")
 
 
 def read_overlays(work: Path | str) -> dict[str, Overlay]:
@@ -167,6 +170,43 @@ def write_overlays(work: Path | str, overlays: Iterable[Overlay]) -> None:
     work = Path(work)
     with locked(work / OVERLAYS):
         _write_statements(work, overlays)
+
+
+def overlaid(dataset: Dataset, work: Path) -> Dataset:
+    """Return the dataset with what the work folder's rows.jsonl states about its pictures.
+
+    A row that lacks nothing but its caption counts once somebody has written one. What is wrong
+    with a picture that was left out, or with generic captions that were replaced, is no problem
+    any more.
+
+    Raises:
+        DatasetError: a line of rows.jsonl is broken.
+    """
+    overlays = read_overlays(work)
+    faults: defaultdict[int | None, set[str]] = defaultdict(set)
+    for problem in dataset.errors:
+        faults[problem.row].add(problem.kind)
+    rows, faulty = list(dataset.rows), list[DatasetRow]()
+    mended = set[tuple[int | None, str]]()
+    for row in (*dataset.rows, *dataset.faulty):
+        overlay = overlays.get(row.sha256)
+        if overlay is None:
+            continue
+        if leaves_out(overlay):
+            mended |= {(row.number, problem.kind) for problem in dataset.problems}
+        if overlay.cultural_caption:
+            mended.add((row.number, NO_CAPTION))
+        if overlay.only_generic_captions is not None:
+            mended |= {(row.number, kind) for kind in _OF_GENERIC_CAPTIONS}
+    for row in dataset.faulty:
+        whole = all((row.number, kind) in mended for kind in faults[row.number])
+        (rows if whole else faulty).append(row)
+    return dataclasses.replace(
+        dataset,
+        rows=with_overlays(sorted(rows, key=lambda row: row.number), overlays),
+        faulty=tuple(faulty),
+        problems=tuple(one for one in dataset.problems if (one.row, one.kind) not in mended),
+    )
 
 
 def with_overlays(

@@ -36,9 +36,10 @@ from .models import (
     resolve_device,
     resolve_precision,
 )
+from .overlays import overlaid
 from .run_folder import RunFolder
 from .trainer import make_accelerator
-from .work_folder import complete_dataset, default_work_folder, overlaid
+from .work_folder import complete_dataset, default_work_folder
 
 __all__ = ["Networks", "Prepared", "RunPlan", "RunRequest", "plan_run"]
 
@@ -260,7 +261,6 @@ class RunPlan:
     def _read_datasets(self) -> tuple[Dataset, Dataset | None]:
         root, config = self._request.dataset, self.config
         dataset = read_dataset(root, crop_mode=config.crop, resolution=config.resolution)
-        dataset.require_usable()
         negatives = self._request.negatives
         dataset = complete_dataset(dataset, self.work, config, negatives=negatives)
         if not config.validate_every:
@@ -270,9 +270,9 @@ class RunPlan:
                 f"`validate_every` is {config.validate_every}, but {root} has no held-out rows: "
                 "put some into test/metadata.jsonl beside train/, or set it 0."
             )
-        held_out = read_dataset(root, "test", crop_mode=config.crop)
+        held_out = overlaid(read_dataset(root, "test", crop_mode=config.crop), self.work)
         held_out.require_usable()
-        return dataset, overlaid(held_out, self.work)
+        return dataset, held_out
 
     def _load_backbones(self) -> Networks:
         request, config = self._request, self.config

@@ -17,7 +17,7 @@ from .data import Dataset, read_dataset
 from .data_rows import DatasetCard, DatasetRow
 from .errors import ConfigError
 from .negative_sets import NegativeSet, negative_sets, open_negative_set, with_negatives
-from .overlays import read_overlays, statements_by_picture, with_overlays
+from .overlays import overlaid, read_overlays, statements_by_picture, with_overlays
 
 __all__ = ["NO_NEGATIVES", "PROVENANCE", "WholeSet", "dataset_splits", "read_whole_set"]
 
@@ -88,8 +88,6 @@ def read_whole_set(
     """
     root = root.expanduser().absolute()
     found = [read_dataset(root, split) for split in splits or dataset_splits(root)]
-    for dataset in found:
-        dataset.require_usable()
     card = found[0].card
     chosen = _chosen(work, negatives)
     told = _provenance(card)
@@ -97,10 +95,12 @@ def read_whole_set(
     complete = []
     for dataset in found:
         left_out.update(_reasons(dataset, work))
-        rows = with_overlays(dataset, read_overlays(work))
+        as_stated = overlaid(dataset, work)
+        as_stated.require_usable()
+        rows = as_stated.rows
         if chosen is not None:
             rows = with_negatives(rows, work, chosen.digest)
-        complete.append(dataclasses.replace(dataset, rows=rows, excluded=0))
+        complete.append(dataclasses.replace(as_stated, rows=rows, excluded=0))
     extra = {key: value for key, value in card.extra.items() if key != PROVENANCE}
     return WholeSet(
         root=root,

@@ -15,9 +15,9 @@ from .data_rows import DatasetRow
 from .errors import ConfigError, DatasetError
 from .files import digest_text
 from .negative_sets import NegativeSet, negative_sets, with_negatives
-from .overlays import read_overlays, with_overlays
+from .overlays import overlaid
 
-__all__ = ["complete_dataset", "default_work_folder", "overlaid"]
+__all__ = ["complete_dataset", "default_work_folder"]
 
 
 def default_work_folder(dataset: Path) -> Path:
@@ -26,22 +26,13 @@ def default_work_folder(dataset: Path) -> Path:
     return Path("scoft-work") / f"{real.name}-{digest_text(str(real))[:8]}"
 
 
-def overlaid(dataset: Dataset, work: Path) -> Dataset:
-    """Return the dataset with what the work folder's rows.jsonl states about its pictures.
-
-    Raises:
-        DatasetError: a line of rows.jsonl is broken.
-    """
-    return dataclasses.replace(dataset, rows=with_overlays(dataset, read_overlays(work)))
-
-
 def complete_dataset(
     dataset: Dataset, work: Path, config: TrainConfig, *, negatives: str | None = None
 ) -> Dataset:
     """Return the dataset as training sees it, or say what is lacking for the losses that are on.
 
     Args:
-        dataset: usable, as read.
+        dataset: as read.
         work: its work folder; may be missing.
         config: which losses are on, and the crop that drawn negatives must have.
         negatives: the set of drawn negatives, or None to take the only one that was drawn for this
@@ -49,9 +40,11 @@ def complete_dataset(
 
     Raises:
         ConfigError: several sets would do, or the named one does not.
-        DatasetError: no generic caption with L_M on, or no negatives at all with L_C on.
+        DatasetError: the set has errors that the work folder does not mend, no generic caption
+            with L_M on, or no negatives at all with L_C on.
     """
     complete = overlaid(dataset, work)
+    complete.require_usable()
     if config.uses_generic_captions:
         _require_generic_captions(complete.rows)
     if not config.uses_negatives:

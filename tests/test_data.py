@@ -949,7 +949,7 @@ def test_warnings_leave_a_set_usable(make):
         ),
         (
             data_rows,
-            "CATEGORIES DatasetCard DatasetRow ERAS PREFIX_CATEGORIES RowReader read_card "
+            "CATEGORIES DatasetCard DatasetRow ERAS NO_CAPTION PREFIX_CATEGORIES RowReader read_card "
             "refuses_consent",
         ),
         (

@@ -21,8 +21,9 @@ from scoft_training.helper_runs import (
     make_captions,
     make_negatives,
 )
+from scoft_training.overlays import overlaid
 from scoft_training.runs import RunRequest, run_training
-from scoft_training.work_folder import complete_dataset, default_work_folder, overlaid
+from scoft_training.work_folder import complete_dataset, default_work_folder
 
 pytestmark = pytest.mark.usefixtures("small_registry")
 

@@ -7,16 +7,19 @@ import sys
 import threading
 
 import pytest
+from PIL import Image
 from stack import write_demo
 
 from scoft_training.data import read_dataset
 from scoft_training.errors import DatasetError
+from scoft_training.files import file_sha256
 from scoft_training.overlays import (
     OVERLAYS,
     Overlay,
     add_statement,
     merge_overlay,
     now,
+    overlaid,
     overlay_row,
     read_overlays,
     read_statements,
@@ -323,3 +326,57 @@ def test_processes_and_threads_lose_no_statement(tmp_path):
         name: [str(number) for number in range(40)]
         for name in ("process 0", "process 1", "thread 0", "thread 1")
     }
+
+
+@pytest.fixture
+def uncaptioned(tmp_path):
+    """Three pictures with captions beside them, of which the second has none."""
+    root = tmp_path / "plain"
+    root.mkdir()
+    for number in range(3):
+        Image.new("RGB", (96, 64), (80 * number, 90, 40)).save(root / f"{number}.png")
+        if number != 1:
+            (root / f"{number}.txt").write_text(f"a field of colour number {number}")
+    return root
+
+
+def say(work, sha256, **values):
+    add_statement(work, Overlay(sha256=sha256, by="Ama", at=now(), why="I know", **values))
+
+
+def test_a_caption_written_at_the_desk_mends_the_row_that_lacks_one(uncaptioned, tmp_path):
+    found = read_dataset(uncaptioned)
+    assert [problem.message for problem in found.errors] == [
+        "1.png: there is no 1.txt beside it. Each image needs its cultural caption: write one, "
+        "there or in the review desk, or leave the picture out."
+    ]
+    (row,) = found.faulty
+    assert overlaid(found, tmp_path / "work").errors == found.errors
+    say(tmp_path / "work", row.sha256, cultural_caption="a field at noon")
+    complete = overlaid(found, tmp_path / "work")
+    assert not complete.errors
+    assert [row.number for row in complete.rows] == [1, 2, 3]
+    assert complete.rows[1].cultural_caption == "a field at noon"
+    assert overlaid(complete, tmp_path / "work") == complete
+
+
+def test_a_faulty_picture_that_was_left_out_is_no_error(uncaptioned, tmp_path):
+    found = read_dataset(uncaptioned)
+    say(tmp_path / "work", found.faulty[0].sha256, include=False)
+    complete = overlaid(found, tmp_path / "work")
+    assert not complete.errors
+    assert [row.number for row in complete.rows] == [1, 3]
+
+
+def test_a_caption_does_not_mend_another_fault(uncaptioned, tmp_path):
+    sha256 = file_sha256(uncaptioned / "1.png")
+    lines = [
+        {"file_name": "0.png", "text": "a field"},
+        {"file_name": "1.png", "era": "baroque"},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (uncaptioned / "metadata.jsonl").write_text(text)
+    say(tmp_path / "work", sha256, cultural_caption="a field at noon")
+    complete = overlaid(read_dataset(uncaptioned), tmp_path / "work")
+    assert [problem.kind for problem in complete.errors] == ["unknown-era"]
+    assert [row.number for row in complete.rows] == [1]

@@ -7,9 +7,8 @@ from drawings import write_set
 
 from scoft_training.data import read_dataset
 from scoft_training.data_rows import DatasetCard, refuses_consent
-from scoft_training.overlays import Overlay, add_statement
+from scoft_training.overlays import Overlay, add_statement, overlaid
 from scoft_training.rights import CreditGroup, consent_counts, credit_groups, licence_counts
-from scoft_training.work_folder import overlaid
 
 ROWS = [
     {"credit": "김", "licence": "CC0", "consent": True},
