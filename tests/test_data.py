@@ -306,7 +306,7 @@ def test_a_row_needs_a_caption(make, value, fault):
         read_dataset(make(row(text=value))),
         "no-caption",
         f"metadata.jsonl, row 1: `text` is {fault}. Each image needs its cultural caption: write "
-        "one, or remove the row.",
+        "one, there or in the review desk, or leave the picture out.",
     )
 
 
@@ -585,7 +585,7 @@ def test_require_usable_says_the_first_error_and_how_many_follow(make):
     read_dataset(make(row("a"), row("b", blip_text="korean food on a table"))).require_usable()
 
     first = "metadata.jsonl, row 2: `text` is empty. Each image needs its cultural caption: write "
-    first += "one, or remove the row."
+    first += "one, there or in the review desk, or leave the picture out."
     with pytest.raises(DatasetError) as raised:
         read_dataset(make(row("a"), row("b", text=""))).require_usable()
     assert str(raised.value) == first
@@ -949,8 +949,8 @@ def test_warnings_leave_a_set_usable(make):
         ),
         (
             data_rows,
-            "CATEGORIES DatasetCard DatasetRow ERAS NO_CAPTION PREFIX_CATEGORIES RowReader read_card "
-            "refuses_consent",
+            "CATEGORIES DatasetCard DatasetRow ERAS NO_CAPTION PREFIX_CATEGORIES RowReader "
+            "read_card refuses_consent",
         ),
         (
             data_checks,
