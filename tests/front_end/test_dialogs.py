@@ -120,9 +120,10 @@ def test_every_negative_of_a_narrow_window_can_be_scrolled_to(page):
     assert cell(page, 4).evaluate(inside) == [True, True]
 
 
-def test_the_desk_reads_as_its_words_do_in_a_page_written_from_right_to_left(page, server):
+@pytest.mark.parametrize("language", ["no language at all", None])
+def test_the_desk_reads_as_its_words_do_in_a_page_of_right_to_left(page, server, language):
     page.evaluate("Object.assign(document.documentElement, { dir: 'rtl', lang: 'ar' })")
-    server.language = "no language at all"
+    server.language = language
     open_gallery(page)
     direction = "(one) => getComputedStyle(one).direction"
     shown = page.locator(".scoft-shown")
