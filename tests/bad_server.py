@@ -54,6 +54,11 @@ class BadServer:
         self._loop.run_until_complete(self._start())
         self._ready.set()
         self._loop.run_forever()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
 
     async def _start(self):
         app = web.Application()
@@ -146,6 +151,9 @@ class BadServer:
 
     async def _come_next_week(self, _request, _rest):
         return web.Response(status=503, headers={"Retry-After": "604800"})
+
+    async def _come_in_an_hour(self, _request, _rest):
+        return web.Response(status=503, headers={"Retry-After": "3600"})
 
     async def _tag(self, _request, rest):
         return web.Response(body=picture("tag"), headers={"X-Robots-Tag": rest})

@@ -1,8 +1,13 @@
 """A table of links against a server that misbehaves: right verdicts, no hanging."""
 
+import asyncio
 import csv
 import json
 import socket
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 from bad_server import BadServer, picture
@@ -283,3 +288,123 @@ def test_one_name_that_no_host_can_have_ends_no_run(server, tmp_path):
     table = write_table(tmp_path / "links.csv", [*links, server.url("to/302/?http://a..b/")])
     found = run(server, table, tmp_path / "set")
     assert [one.verdict for one in found.values()] == ["bad_row", "bad_row", "alive", "refused"]
+
+
+def resolving_to(address):
+    """Return a getaddrinfo: an address for all names, or None for a machine that is offline."""
+
+    async def found(_self, _host, port, **_options):
+        if address is None:
+            raise socket.gaierror(socket.EAI_NONAME, "nodename nor servname provided")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    return found
+
+
+def test_going_offline_makes_no_row_dead_and_the_next_run_goes_on(server, tmp_path, monkeypatch):
+    port = server.host.rpartition(":")[2]
+    hosts = [f"archive{number}.test:{port}" for number in range(7)]
+    trusted = ", ".join(hosts)
+    table = write_table(tmp_path / "links.csv", [f"http://{host}/good/{host}" for host in hosts])
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolving_to(None))
+    found = run(server, table, tmp_path / "set", trust_host=trusted)
+    assert {one.verdict for one in found.values()} == {"unreachable"}
+    assert all("is this machine online?" in one.why for one in found.values())
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolving_to("127.0.0.1"))
+    found = run(server, table, tmp_path / "set", trust_host=trusted)
+    assert {one.verdict for one in found.values()} == {"alive"}
+
+
+def test_placeholders_are_told_over_all_runs_of_a_table_that_grows(server, tmp_path):
+    links = [server.url(f"same/gone/{number}") for number in range(4)]
+    table, folder = tmp_path / "links.csv", tmp_path / "set"
+    states = []
+    for count in (1, 2, 3, 4, 2):
+        found = run(server, write_table(table, links[:count]), folder)
+        states.append([one.verdict for one in found.values()])
+    assert states == [
+        ["alive"],
+        ["alive", "duplicate"],
+        ["placeholder"] * 3,
+        ["placeholder"] * 4,
+        ["alive", "duplicate"],
+    ]
+    assert sum(path.startswith("/same") for path in server.requests) == 4
+
+
+def stop_once(server, table, folder, asked, **values):
+    """Run until the server or the machine does what `asked` waits for, then stop."""
+    request = DownloadRequest(table, folder, options(server, **values))
+    return list(download(request, should_stop=asked))[-1]
+
+
+def test_a_stop_is_heard_while_a_host_asks_to_wait(server, tmp_path):
+    table = write_table(tmp_path / "links.csv", [server.url("come_in_an_hour")])
+    last = stop_once(
+        server,
+        table,
+        tmp_path / "set",
+        lambda: "/come_in_an_hour" in server.requests,
+        longest_wait=3600.0,
+    )
+    assert isinstance(last, StoppedEvent)
+    assert download_verdicts(tmp_path / "set")[0].verdict == "waiting"
+
+
+def test_a_stop_is_heard_while_a_picture_is_decoded(server, tmp_path, monkeypatch):
+    begun, go_on, too_late = threading.Event(), threading.Event(), threading.Event()
+
+    def endless(*_values, **_options):
+        begun.set()
+        if not go_on.wait(15):
+            too_late.set()
+        raise DatasetError("What the link gives: too late.")
+
+    monkeypatch.setattr(downloads, "open_picture", endless)
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    try:
+        assert isinstance(stop_once(server, table, tmp_path / "set", begun.is_set), StoppedEvent)
+        assert not too_late.is_set()
+        assert not list((tmp_path / "set" / "train" / "images").iterdir())
+    finally:
+        go_on.set()
+
+
+def test_replace_that_is_killed_before_the_layout_is_finished_by_the_next_run(
+    server, tmp_path, monkeypatch
+):
+    table = write_table(tmp_path / "links.csv", [server.url("gone/404")])
+    folder, mine = tmp_path / "set", tmp_path / "mine.jpg"
+    run(server, table, folder)
+    mine.write_bytes(picture("mine"))
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_values):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(downloads, "lay_out", killed)
+        with pytest.raises(KilledError):
+            replace_picture(2, mine, folder, say=print)
+    assert run(server, table, folder)[2].verdict == "replaced"
+    assert [row.sha256 for row in read_dataset(folder).rows] == [file_sha256(mine)]
+
+
+def test_a_second_process_is_told_to_wait(server, tmp_path):
+    server.delay = 3600.0
+    table = write_table(tmp_path / "links.csv", [server.url("good/a")])
+    words = ["download", str(table), str(tmp_path / "set"), "--trust-host", server.host]
+    command = [sys.executable, "-m", "scoft_training", "dataset", *words]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while "/good/a" not in server.requests:
+            assert first.poll() is None
+            time.sleep(0.01)
+        second = subprocess.run(command, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert "another download fills this folder right now" in second.stderr
+    finally:
+        first.kill()
+        first.wait()
