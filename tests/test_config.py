@@ -12,6 +12,7 @@ from scoft_training.config import (
     GenerateConfig,
     MemoryConfig,
     NegativesConfig,
+    ReportConfig,
     TrainConfig,
     named_after_values,
     options,
@@ -21,7 +22,15 @@ from scoft_training.config import (
 from scoft_training.errors import ConfigError
 from scoft_training.flags import add_flags, config_from_flags
 
-CONFIGS = [TrainConfig, MemoryConfig, GenerateConfig, NegativesConfig, CaptionConfig, DownloadConfig]
+CONFIGS = [
+    TrainConfig,
+    MemoryConfig,
+    GenerateConfig,
+    NegativesConfig,
+    CaptionConfig,
+    DownloadConfig,
+    ReportConfig,
+]
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)

@@ -146,8 +146,8 @@ CURATE = Graph(
 2. Queue. What is gone, refused or no picture is told row by row; `scoft dataset replace` puts a
    picture of your own in its place. Queue again at any time: nothing is fetched twice.
 
-Pictures on your disk already? Put **SCoFT Load Dataset** in place of the download. (`{TABLE}` stands
-there as an example.)
+Pictures on your disk already? Put **SCoFT Load Dataset** in place of the download. (`{TABLE}`
+stands there as an example.)
 """,
                         size=(WIDE, 270),
                     ),
@@ -168,8 +168,9 @@ there as an example.)
 and small pictures, captions that repeat, and who is credited.
 
 **Review pictures**, on the first node, opens the review desk: keep or drop each picture, with your
-name and a reason; edit captions, category, era, credit, licence and consent. Keys do all of it: press
-**?** there. Your files are never written to; queue again, and the report follows your decisions.
+name and a reason; edit captions, category, era, credit, licence and consent. Keys do all of it:
+press **?** there. Your files are never written to; queue again, and the report follows your
+decisions.
 """,
                         size=(WIDE, 240),
                         title="What to look at",
