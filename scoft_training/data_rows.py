@@ -182,22 +182,7 @@ class RowReader:
             self.rows.append(row)
 
     def _read_columns(self, number: int, columns: Columns, no_caption: str) -> DatasetRow | None:
-        caption = columns.text("text")
-        if not caption and "text" not in columns.refused:
-            lack = no_caption or f"`text` is {'missing' if caption is None else 'empty'}"
-            self._findings.error(
-                number,
-                NO_CAPTION,
-                f"{self._where} {lack}. Each image needs its cultural caption: write one, there or "
-                "in the review desk, or leave the picture out.",
-            )
-        if caption and looks_misread(caption):
-            self._findings.warn(
-                number,
-                "misread-caption",
-                f"{self._where} `text` was spoilt by a program that took it for another encoding: "
-                f"{caption[:60]!r}. Write it anew from where it still reads well.",
-            )
+        caption = self._read_caption(number, columns, no_caption)
         culture = columns.text("culture") or None
         generic_captions = self._read_generic_captions(number, columns, culture)
         category, era = (
@@ -257,6 +242,25 @@ class RowReader:
             credit=texts["credit"],
             licence=texts["licence"],
         )
+
+    def _read_caption(self, number: int, columns: Columns, no_caption: str) -> str | None:
+        caption = columns.text("text")
+        if not caption and "text" not in columns.refused:
+            lack = no_caption or f"`text` is {'missing' if caption is None else 'empty'}"
+            self._findings.error(
+                number,
+                NO_CAPTION,
+                f"{self._where} {lack}. Each image needs its cultural caption: write one, there or "
+                "in the review desk, or leave the picture out.",
+            )
+        if caption and looks_misread(caption):
+            self._findings.warn(
+                number,
+                "misread-caption",
+                f"{self._where} `text` was spoilt by a program that took it for another encoding: "
+                f"{caption[:60]!r}. Write it anew from where it still reads well.",
+            )
+        return caption
 
     def _read_generic_captions(
         self, number: int, columns: Columns, culture: str | None

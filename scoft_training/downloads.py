@@ -186,13 +186,7 @@ def replace_picture(
             )
         sha256 = file_sha256(picture)
         records = read_records(folder.lock)
-        for verdict in current(folder):
-            other = verdict.record
-            if verdict.verdict in IN_SET and verdict.row != number and other is not None:
-                if other.sha256 == sha256:
-                    raise DatasetError(
-                        f"`{picture}` is the picture of row {verdict.row} already. Bring another."
-                    )
+        _require_new(sha256, number, current(folder), picture)
         counts: dict[str, int] = defaultdict(int)
         keys = {one.number: row_key(one.told_by, counts) for one in rows}
         name = f"row{number}-{sha256[:12]}{ending(kind)}"
@@ -218,6 +212,17 @@ def replace_picture(
     if kept is not None:
         say(kept)
     return next(one for one in verdicts if one.row == number)
+
+
+def _require_new(sha256: str, number: int, verdicts: Sequence[Verdict], picture: Path) -> None:
+    """Refuse a picture that another row of the set has."""
+    for verdict in verdicts:
+        other = verdict.record
+        if verdict.verdict in IN_SET and verdict.row != number and other is not None:
+            if other.sha256 == sha256:
+                raise DatasetError(
+                    f"`{picture}` is the picture of row {verdict.row} already. Bring another."
+                )
 
 
 def _jobs(

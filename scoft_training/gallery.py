@@ -33,10 +33,10 @@ from .negative_sets import (
 from .overlays import (
     Overlay,
     add_statement,
+    overlaid,
     overlay_row,
     read_overlays,
     statements_by_picture,
-    with_overlays,
 )
 from .picture_measures import QUALITY
 from .thumbnails import Thumbnails
@@ -87,7 +87,7 @@ class Gallery:
             )
             for row in listed
         ]
-        included = with_overlays(found, overlays)
+        included = overlaid(found, self.work).rows
         numbers = {row.number for row in listed}
         return {
             "name": found.name,
@@ -278,7 +278,7 @@ class Gallery:
         return known[1]
 
     def _included(self) -> tuple[DatasetRow, ...]:
-        return with_overlays(self._dataset(), read_overlays(self.work))
+        return overlaid(self._dataset(), self.work).rows
 
     def _row(self, sha256: str) -> DatasetRow:
         found = self._dataset()
