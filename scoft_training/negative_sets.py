@@ -212,8 +212,9 @@ def change_record(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     `negatives` in it maps names to entries. Nothing is written if nothing changed.
     """
     path = folder / _RECORD
-    # A person may decide on a page while a filter runs elsewhere.
-    with locked(path):
+    # A person may decide on a page while a filter runs elsewhere. One lock serves the whole set, so
+    # that no file of it lies in each row's folder.
+    with locked(folder.parent / _RECORD):
         before = _read_json(path) if path.is_file() else {}
         after = copy.deepcopy(before) or {"negatives": {}}
         change(after)
