@@ -26,7 +26,7 @@ from .overlays import overlaid
 from .report_page import report_page
 from .work_folder import default_work_folder
 
-__all__ = ["DatasetReport", "ReportRequest", "make_report", "report_of"]
+__all__ = ["DatasetReport", "ReportRequest", "make_report"]
 
 _PAGE = "report.html"
 _STOPPED = "Stopped; what is measured stays. Started again, it goes on from there."
@@ -140,16 +140,6 @@ class DatasetReport:
             has_test=self.held_out is not None,
             messages=self.messages,
         )
-
-
-def report_of(root: Path, work: Path, config: ReportConfig | None = None) -> DatasetReport:
-    """Return the report from what is measured already.
-
-    Raises:
-        DatasetError: the set or its work folder's rows.jsonl cannot be read.
-    """
-    dataset, held_out = _read(root, work)
-    return _report(dataset, held_out, work, config)
 
 
 def make_report(

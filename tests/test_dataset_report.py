@@ -11,7 +11,7 @@ from PIL import ImageFilter
 
 from scoft_training.cli import main
 from scoft_training.config import ReportConfig
-from scoft_training.dataset_report import ReportRequest, make_report, report_of
+from scoft_training.dataset_report import ReportRequest, make_report
 from scoft_training.errors import DatasetError
 from scoft_training.events import FinishedEvent, StoppedEvent
 from scoft_training.overlays import Overlay, write_overlays
@@ -37,6 +37,17 @@ def root(tmp_path_factory):
 @pytest.fixture
 def work(tmp_path):
     return tmp_path / "work"
+
+
+def report_of(root, work):
+    """What a program gets in the end."""
+    made = []
+
+    def run():
+        made.append((yield from make_report(ReportRequest(root, ReportConfig(), work))))
+
+    list(run())
+    return made[0]
 
 
 def made(root, work, **options):
