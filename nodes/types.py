@@ -1,4 +1,4 @@
-"""What flows between the pack's own nodes where the host has no type for it: the dataset."""
+"""What flows between the pack's own nodes where the host has no type for it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from comfy_api.latest import io
 
 from ..scoft_training.errors import ConfigError
 
-__all__ = ["CanvasDataset", "ScoftDataset", "require_dataset"]
+__all__ = [
+    "CanvasDataset",
+    "CanvasScores",
+    "ScoftDataset",
+    "ScoftScores",
+    "require_dataset",
+    "require_scores",
+]
 
 ScoftDataset = io.Custom("SCOFT_DATASET")
+ScoftScores = io.Custom("SCOFT_SCORES")
 
 
 @dataclass(frozen=True)
@@ -47,5 +55,29 @@ def require_dataset(value: Any) -> CanvasDataset:
         raise ConfigError(
             f"`dataset`: got a {type(value).__name__}, not a dataset. Connect SCoFT Load Dataset "
             "or SCoFT Load Miniature."
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class CanvasScores:
+    """The metrics of a grid's models on their way over the canvas.
+
+    Attributes:
+        path: metrics.json in the folder of the grid.
+    """
+
+    path: Path
+
+
+def require_scores(value: Any) -> CanvasScores:
+    """Return the value if it came from SCoFT Metrics.
+
+    Raises:
+        ConfigError: it is something else; the host lets any JSON through where scores belong.
+    """
+    if not isinstance(value, CanvasScores):
+        raise ConfigError(
+            f"`scores`: got a {type(value).__name__}, not scores. Connect SCoFT Metrics."
         )
     return value
