@@ -24,6 +24,7 @@ __all__ = [
     "NegativesConfig",
     "Option",
     "ReportConfig",
+    "ScoreConfig",
     "TrainConfig",
     "named_after_values",
     "options",
@@ -612,6 +613,59 @@ class ReportConfig:
     )
 
 
+@dataclass(frozen=True)
+class ScoreConfig:
+    """What `scoft score` measures of drawn pictures (sections 5 and 6)."""
+
+    kid_network: str = _option(
+        "inception",
+        "Network whose features KID compares; inception is what papers report, none leaves it out.",
+    )
+    kid_subset_size: int = _option(
+        0,
+        "Pictures of either set in a subset of KID; 0 compares the whole sets.",
+        minimum=0,
+        maximum=100_000,
+        advanced=True,
+    )
+    kid_subsets: int = _option(
+        100, "How many such subsets are drawn.", minimum=1, maximum=10_000, advanced=True
+    )
+    fid: bool = _option(
+        False,
+        "FID to the reference pictures, too; of fewer than some thousand pictures it says little.",
+        advanced=True,
+    )
+    clip_network: str = _option(
+        "clip_vit_b32",
+        "Network of the CLIP Score, picture against caption; none leaves it out.",
+    )
+    similarity_networks: str = _option(
+        "clip_vit_b32,dino_vits16,dreamsim",
+        "Networks of the likeness to training pictures, parted by commas; the first answers "
+        "whether the model copies; none leaves it out.",
+    )
+    diversity_network: str = _option(
+        "dreamsim",
+        "Network of DIV and of the Vendi score, the variety of pictures of one caption; none "
+        "leaves them out.",
+    )
+    baseline: str = _option("base", "Model of the grid that the others are compared with.")
+    batch_size: int = _option(
+        16,
+        "Pictures that go through a measuring network at once.",
+        minimum=1,
+        maximum=1024,
+        advanced=True,
+    )
+    skip_unreadable: bool = _option(
+        False, "Leave out pictures that cannot be read, and list them, instead of ending."
+    )
+    seed: int = _option(
+        0, "Seed of the subsets of KID.", minimum=0, maximum=2**63 - 1, advanced=True
+    )
+
+
 _LDM = {"ldm_weight": 1.0, "memorization_weight": 0.0} | {
     "perceptual_weight": 0.0,
     "contrastive_weight": 0.0,
@@ -701,6 +755,7 @@ def validate(
         | CaptionConfig
         | NegativesConfig
         | ReportConfig
+        | ScoreConfig
         | DownloadConfig
     ),
 ) -> None:
