@@ -12,14 +12,18 @@ from ..scoft_training.errors import ConfigError
 
 __all__ = [
     "CanvasDataset",
+    "CanvasGrid",
     "CanvasScores",
     "ScoftDataset",
+    "ScoftGrid",
     "ScoftScores",
     "require_dataset",
+    "require_grid",
     "require_scores",
 ]
 
 ScoftDataset = io.Custom("SCOFT_DATASET")
+ScoftGrid = io.Custom("SCOFT_GRID")
 ScoftScores = io.Custom("SCOFT_SCORES")
 
 
@@ -43,6 +47,26 @@ class CanvasDataset:
     def depth(self) -> str | None:
         """What estimates its depth where no row brings it: a registered name, or None for MiDaS."""
         return "miniature" if self.builtin else None
+
+
+@dataclass(frozen=True)
+class CanvasGrid:
+    """A folder of drawn pictures of prompts x seeds x models, see the engine's `grids`."""
+
+    folder: Path
+
+
+def require_grid(value: Any) -> CanvasGrid:
+    """Return the value if it came from one of our nodes.
+
+    Raises:
+        ConfigError: it is something else; the host lets any JSON through where a grid belongs.
+    """
+    if not isinstance(value, CanvasGrid):
+        raise ConfigError(
+            f"`grid`: got a {type(value).__name__}, not a grid. Connect SCoFT Draw Grid."
+        )
+    return value
 
 
 def require_dataset(value: Any) -> CanvasDataset:

@@ -20,6 +20,7 @@ __all__ = [
     "CaptionConfig",
     "DownloadConfig",
     "GenerateConfig",
+    "GridConfig",
     "MemoryConfig",
     "NegativesConfig",
     "Option",
@@ -415,6 +416,53 @@ class GenerateConfig:
 
 
 @dataclass(frozen=True)
+class GridConfig:
+    """What `scoft grid` draws for a dataset's captions, and how many at once. All numbers are ours.
+
+    Sizes are those of the paper's evaluation (section 5.2) where it gives them.
+    """
+
+    train_captions: int = _option(
+        10,
+        "Training captions drawn for, chosen by the seed: how near the drawings are to the training "
+        "pictures, and how they differ among each other.",
+        minimum=0,
+        maximum=100_000,
+    )
+    pictures_per_caption: int = _option(
+        20, "Pictures of each of them, and of `many_test_captions`.", minimum=1, maximum=10_000
+    )
+    test_captions: int = _option(
+        0, "Captions of the test split drawn for; 0 takes all.", minimum=0, maximum=100_000
+    )
+    pictures_per_test_caption: int = _option(
+        1, "Pictures of each of them.", minimum=1, maximum=10_000
+    )
+    many_test_captions: int = _option(
+        10,
+        "So many of them get `pictures_per_caption` pictures, for the diversity of held-out "
+        "captions.",
+        minimum=0,
+        maximum=100_000,
+        advanced=True,
+    )
+    neutral_prompts: int = _option(
+        100,
+        "Everyday prompts that name no culture, drawn by every model and, with other seeds, by the "
+        "base model once more: what the rest of the model's knowledge is measured by.",
+        minimum=0,
+        maximum=120,
+    )
+    seed: int = _option(
+        0,
+        "First seed of every prompt; also chooses the captions.",
+        minimum=0,
+        maximum=2**53,
+    )
+    batch_size: int = _option(4, "Pictures drawn at once.", minimum=1, maximum=256)
+
+
+@dataclass(frozen=True)
 class NegativesConfig:
     """How negatives are drawn and filtered (section 4.4). The paper gives no numbers: all are ours.
 
@@ -752,6 +800,7 @@ def validate(
         TrainConfig
         | MemoryConfig
         | GenerateConfig
+        | GridConfig
         | CaptionConfig
         | NegativesConfig
         | ReportConfig

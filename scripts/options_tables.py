@@ -12,6 +12,7 @@ from scoft_training.config import (
     CaptionConfig,
     DownloadConfig,
     GenerateConfig,
+    GridConfig,
     MemoryConfig,
     NegativesConfig,
     ReportConfig,
@@ -26,6 +27,7 @@ TABLES = {
     "negatives": NegativesConfig,
     "caption": CaptionConfig,
     "generate": GenerateConfig,
+    "grid": GridConfig,
     "download": DownloadConfig,
     "report": ReportConfig,
 }
