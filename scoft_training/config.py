@@ -424,8 +424,8 @@ class GridConfig:
 
     train_captions: int = _option(
         10,
-        "Training captions drawn for, chosen by the seed: how near the drawings are to the training "
-        "pictures, and how they differ among each other.",
+        "Training captions drawn for, chosen by the seed: how near their drawings are to the "
+        "training pictures, and how they differ among each other.",
         minimum=0,
         maximum=100_000,
     )
