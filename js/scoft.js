@@ -21,6 +21,7 @@ const HELPERS = [
   "graph",
   "keys",
   "memory",
+  "metrics_nodes",
   "modal",
   "negatives_view",
   "owner",
@@ -36,10 +37,13 @@ const HELPERS = [
   "run_nodes",
   "run_state",
   "run_view",
+  "score_table",
+  "score_view",
   "series",
   "server",
   "single_view",
   "styles",
+  "view_height",
   "virtual_rows",
   "words",
 ];
@@ -53,6 +57,7 @@ await Promise.all(
 );
 const { executionIdOf, findNode } = await import("./lib/graph.mjs");
 const { Memory } = await import("./lib/memory.mjs");
+const { MetricsNodes, SCORED } = await import("./lib/metrics_nodes.mjs");
 const { Owner } = await import("./lib/owner.mjs");
 const { attachPresets } = await import("./lib/presets.mjs");
 const { REPORTER, ReportNodes } = await import("./lib/report_nodes.mjs");
@@ -76,6 +81,7 @@ const shared = {
 const runs = new RunNodes(shared);
 const reviews = new ReviewNodes(shared);
 const reports = new ReportNodes(shared);
+const metrics = new MetricsNodes(shared);
 const owner = new Owner(api);
 
 /** Pass messages on in their order, each to the workflow that it belongs to. */
@@ -173,11 +179,15 @@ app.registerExtension({
     } else if (node.comfyClass === REPORTER) {
       reports.attach(node);
       fit(node, 320);
+    } else if (SCORED.includes(node.comfyClass)) {
+      metrics.attach(node);
+      fit(node, 520);
     }
   },
   loadedGraphNode(node) {
     if (node.comfyClass === TRAINER) runs.loaded(node);
     else if (REVIEWED.includes(node.comfyClass)) reviews.loaded(node);
     else if (node.comfyClass === REPORTER) reports.loaded(node);
+    else if (SCORED.includes(node.comfyClass)) metrics.loaded(node);
   },
 });

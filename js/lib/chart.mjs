@@ -1,11 +1,13 @@
 /**
  * A line chart as SVG: curves over steps, raw values faint and smoothed ones on top, a legend that
  * switches curves, tick marks, and a cursor for mouse and arrow keys. What is drawn comes in as
- * curves ({key, label, points, sparse, marks}); colours come from the style sheet, by key.
+ * curves ({key, label, points, sparse, marks}); colours come from the style sheet, by key. A curve
+ * may have `intervals` ([[step, low, high]]) around its points, or in place of points a `level`, a
+ * value that does not depend on the step.
  */
 
 import { button, element, replaceChildren, setText, svgElement } from "./dom.mjs";
-import { count, formatNumber } from "./format.mjs";
+import { count, formatNumber, isNumber } from "./format.mjs";
 import {
   domainOf,
   drawable,
@@ -25,12 +27,14 @@ export class Chart {
   /**
    * @param {Object} options
    * @param {() => void} options.onToggle: called when the legend switched a curve.
+   * @param {string} options.newest: what the legend calls the values of the last steps.
    */
-  constructor({ onToggle = () => {} } = {}) {
+  constructor({ onToggle = () => {}, newest = "Newest values" } = {}) {
     this.hidden = new Set();
     this.onToggle = onToggle;
+    this.newest = newest;
     this.curves = [];
-    this.view = { log: false, smoothing: 0, steps: 0 };
+    this.view = { log: false, smoothing: 0, mark: null };
     this.cursor = null;
     this.size = { width: 360, height: 170 };
     this.build();
@@ -92,7 +96,7 @@ export class Chart {
    * Show curves.
    *
    * @param {Array} curves
-   * @param {Object} view: {log: bool, smoothing: [0, 1), steps: last step of the whole run}
+   * @param {Object} view: {log: bool, smoothing: [0, 1), mark: a step to point out, or null}
    */
   update(curves, view) {
     this.curves = curves;
@@ -120,11 +124,11 @@ export class Chart {
   /** Put values into the legend: those of the step under the cursor, else the newest ones. */
   drawValues() {
     const { smoothing } = this.view;
-    const newest = smoothing > 0 ? "Newest values, smoothed" : "Newest values";
+    const newest = smoothing > 0 ? `${this.newest}, smoothed` : this.newest;
     setText(this.legendCaption, this.cursor === null ? newest : `Values at step ${this.cursor}`);
     this.curves.forEach((curve, index) => {
       const value =
-        this.cursor === null ? lastSmoothed(curve, smoothing) : valueAt(curve.points, this.cursor);
+        this.cursor === null ? lastSmoothed(curve, smoothing) : valueAt(curve, this.cursor);
       setText(this.legend.children[index].lastElementChild, formatNumber(value));
     });
   }
@@ -163,7 +167,7 @@ export class Chart {
     this.x = scale([Math.min(1, last - 1), last], [MARGIN.left, width - MARGIN.right]);
     const inside = [MARGIN.left, width - MARGIN.right];
     const columns = Math.max(20, inside[1] - inside[0]);
-    const domain = domainOf(values(shown), log);
+    const domain = domainOf(values(shown, log), log);
     const y = scale(domain, [height - MARGIN.bottom, MARGIN.top], log);
     this.y = y;
     const lines = [];
@@ -171,12 +175,14 @@ export class Chart {
       const steps = [0, last];
       lines.push(...this.curveLines(curve, thin(curve.raw, columns / 2, steps), y, false));
       lines.push(...this.curveLines(curve, thin(curve.smoothed, columns / 2, steps), y, true));
+      lines.push(...this.intervalLines(curve, y), ...this.levelLine(curve, y));
     }
     this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.cursorLayer = svgElement("g", { class: "scoft-cursor" });
     replaceChildren(
       this.svg,
       this.grid(domain, y, last, log),
+      this.markLine(),
       svgElement("g", {}, ...lines),
       lines.length
         ? null
@@ -230,6 +236,47 @@ export class Chart {
     return parts;
   }
 
+  intervalLines(curve, y) {
+    return drawable(curve.intervals ?? [], this.view.log).map(([step, low, high]) =>
+      svgElement("line", {
+        class: `scoft-line scoft-interval scoft-curve-${curve.key}`,
+        x1: round(this.x(step)),
+        x2: round(this.x(step)),
+        y1: round(y(low)),
+        y2: round(y(high)),
+      }),
+    );
+  }
+
+  levelLine(curve, y) {
+    if (drawable([[0, curve.level]], this.view.log).length === 0) return [];
+    const place = round(y(curve.level));
+    const kind = `scoft-line scoft-level scoft-curve-${curve.key}`;
+    const { width } = this.size;
+    return [
+      svgElement("line", {
+        class: kind,
+        x1: MARGIN.left,
+        x2: width - MARGIN.right,
+        y1: place,
+        y2: place,
+      }),
+    ];
+  }
+
+  /** The step that is pointed out, as a line from top to bottom. */
+  markLine() {
+    if (!isNumber(this.view.mark)) return null;
+    const place = round(this.x(this.view.mark));
+    return svgElement("line", {
+      class: "scoft-mark",
+      x1: place,
+      x2: place,
+      y1: MARGIN.top,
+      y2: this.size.height - MARGIN.bottom,
+    });
+  }
+
   grid(domain, y, last, log) {
     const { width, height } = this.size;
     const group = svgElement("g", { class: "scoft-grid", "aria-hidden": "true" });
@@ -273,13 +320,14 @@ export class Chart {
 
   describe(shown) {
     const newest = shown
-      .filter((curve) => curve.points.length)
-      .map((curve) => `${curve.label} ${formatNumber(curve.points.at(-1)[1])}`);
+      .map((curve) => [curve.label, curve.level ?? curve.points.at(-1)?.[1]])
+      .filter(([, value]) => isNumber(value))
+      .map(([label, value]) => `${label} ${formatNumber(value)}`);
     const scaleName = this.view.log ? "logarithmic" : "linear";
     this.svg.setAttribute(
       "aria-label",
       newest.length
-        ? `Up to step ${this.lastStep(shown)}, ${scaleName} scale; newest values: ${newest.join(", ")}`
+        ? `Up to step ${this.lastStep(shown)}, ${scaleName} scale; ${this.newest.toLowerCase()}: ${newest.join(", ")}`
         : this.emptyText(),
     );
     const lost = shown.reduce((sum, curve) => sum + curve.points.length - curve.raw.length, 0);
@@ -345,10 +393,10 @@ export class Chart {
     const texts = [];
     const dots = [];
     for (const curve of this.shown()) {
-      const value = valueAt(curve.points, this.cursor);
+      const value = valueAt(curve, this.cursor);
       if (value === undefined) continue;
       texts.push(`${curve.label} ${formatNumber(value)}`);
-      if (drawable([[this.cursor, value]], log).length) {
+      if (!isNumber(curve.level) && drawable([[this.cursor, value]], log).length) {
         dots.push(
           svgElement("circle", {
             class: `scoft-dot scoft-curve-${curve.key}`,
@@ -374,18 +422,22 @@ export class Chart {
 }
 
 function lastSmoothed(curve, smoothing) {
+  if (isNumber(curve.level)) return curve.level;
   return smooth(curve.points, curve.marks ? 0 : smoothing).at(-1)?.[1];
 }
 
-function valueAt(points, step) {
-  const point = nearest(points, step);
+function valueAt(curve, step) {
+  if (isNumber(curve.level)) return curve.level;
+  const point = nearest(curve.points, step);
   return point?.[0] === step ? point[1] : undefined;
 }
 
-function* values(curves) {
-  for (const { raw, smoothed } of curves) {
+function* values(curves, log) {
+  for (const { raw, smoothed, intervals = [], level } of curves) {
     for (const [, value] of raw) yield value;
     for (const [, value] of smoothed) yield value;
+    for (const [, ...both] of drawable(intervals, log)) yield* both;
+    if (drawable([[0, level]], log).length) yield level;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * The node that makes a report on a dataset: what it found in a few lines, and a button that opens
- * the page. The page holds no script, and the frame that shows it would let none run.
+ * the page. A report's page holds no script, and the frame that shows it would let none run.
  */
 
 import { button, element, replaceChildren, setText } from "./dom.mjs";
@@ -29,12 +29,20 @@ export class ReportNodes {
   attach(node) {
     const entry = { node, dataset: null };
     entry.lines = element("p", { class: "scoft-report-lines", dir: "auto", role: "status" });
-    entry.button = button("Open report", { on: { click: () => this.open(entry) } });
+    entry.report = new ReportButton({
+      label: "Report on the dataset",
+      ask: () => this.server.dataset(entry.dataset),
+      url: () => this.server.reportUrl(entry.dataset),
+      complain: (sentence) => {
+        setText(entry.lines, sentence);
+        entry.lines.classList.add("scoft-error");
+      },
+    });
     entry.element = element(
       "div",
       { class: "scoft-root scoft-report-view" },
       entry.lines,
-      entry.button,
+      entry.report.element,
     );
     this.entries.set(node, entry);
     this.show(entry, null, null);
@@ -66,29 +74,43 @@ export class ReportNodes {
 
   show(entry, dataset, summary) {
     entry.dataset = dataset;
-    entry.button.disabled = !dataset;
+    entry.report.element.disabled = !dataset;
     entry.lines.classList.remove("scoft-error");
     setText(entry.lines, dataset ? summary : HINT);
   }
+}
 
-  async open(entry) {
-    if (entry.isOpening) return;
-    entry.isOpening = true;
+/** A button in `element` that opens a report's page, once however often it is pressed. */
+export class ReportButton {
+  /**
+   * @param {Object} options
+   * @param {string} options.label: what a screen reader calls the page.
+   * @param {() => Promise} options.ask: fails, with a sentence, where the server knows no report.
+   * @param {() => string} options.url: the page's address.
+   * @param {(sentence: string) => void} options.complain: shows why nothing opens.
+   */
+  constructor({ label, ask, url, complain }) {
+    Object.assign(this, { label, ask, url, complain, isOpening: false });
+    this.element = button("Open report", { on: { click: () => this.open() } });
+  }
+
+  async open() {
+    if (this.isOpening) return;
+    this.isOpening = true;
     try {
-      // A server that was started anew has to be told of the dataset first, and says so.
-      await this.server.dataset(entry.dataset);
-      openReport(this.server.reportUrl(entry.dataset));
+      // A server that was started anew has to be told of it first, and says so.
+      await this.ask();
+      openReport(this.url(), this.label);
     } catch (error) {
-      setText(entry.lines, error.message);
-      entry.lines.classList.add("scoft-error");
+      this.complain(error.message);
     }
-    entry.isOpening = false;
+    this.isOpening = false;
   }
 }
 
 /** Open a report's page over the canvas. */
-export function openReport(url) {
-  const dialog = modal({ class: "scoft-report", label: "Report on the dataset" });
+function openReport(url, label) {
+  const dialog = modal({ class: "scoft-report", label });
   replaceChildren(
     dialog,
     element(
@@ -100,5 +122,4 @@ export function openReport(url) {
     element("iframe", { class: "scoft-report-page", src: url, sandbox: "", title: "Report" }),
   );
   dialog.showModal();
-  return dialog;
 }

@@ -17,6 +17,7 @@ import {
   progress,
   secondsPerStep,
 } from "./run_state.mjs";
+import { stackedHeight } from "./view_height.mjs";
 
 const VIEWS = { losses: "Losses", gradient: "Gradient", rate: "Rate" };
 const CHART_HEIGHT = 150;
@@ -235,19 +236,10 @@ export class RunView {
   }
 
   measure() {
-    const style = getComputedStyle(this.element);
-    const gap = parseFloat(style.rowGap) || 0;
-    const children = [...this.element.children].filter((child) => child.offsetHeight > 0);
-    if (children.length === 0) return;
-    const heights = children.map((child) =>
+    const height = stackedHeight(this.element, (child) =>
       child === this.chartBox ? this.chartHeight() : child.offsetHeight,
     );
-    const around = ["paddingTop", "paddingBottom", "borderTopWidth", "borderBottomWidth"];
-    const frame = around.reduce((sum, side) => sum + (parseFloat(style[side]) || 0), 0);
-    const height = Math.ceil(
-      heights.reduce((sum, value) => sum + value, frame + gap * (heights.length - 1)) + 1,
-    );
-    if (height === this.height) return;
+    if (height === null || height === this.height) return;
     this.height = height;
     this.element.style.minHeight = `${height}px`;
     this.onHeight();

@@ -40,6 +40,7 @@ export function serverOf(api) {
 
   const run = (id) => `/scoft/runs/${encodeURIComponent(id)}`;
   const dataset = (id) => `/scoft/datasets/${encodeURIComponent(id)}`;
+  const grid = (id) => `/scoft/grids/${encodeURIComponent(id)}`;
   const set = (id, name) => `${dataset(id)}/negatives/${encodeURIComponent(name)}`;
 
   return {
@@ -56,6 +57,10 @@ export function serverOf(api) {
     history: (id, sha256) => ask(`${dataset(id)}/rows/${sha256}/history`),
     measure: (id) => ask(`${dataset(id)}/measure`, {}),
     pictureUrl: (id, sha256, size) => api.apiURL(`${dataset(id)}/pictures/${sha256}?size=${size}`),
+
+    scores: (id, baseline = null) =>
+      ask(baseline ? `${grid(id)}?baseline=${encodeURIComponent(baseline)}` : grid(id)),
+    scoresReportUrl: (id) => api.apiURL(`${grid(id)}/report`),
 
     negatives: (id, name) => ask(set(id, name)),
     decideNegative: (id, name, folder, file, stated) =>

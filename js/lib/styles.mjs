@@ -1,6 +1,6 @@
 /** The style sheets, put into the page once. */
 
-const SHEETS = ["scoft.css", "desk.css"];
+const SHEETS = ["scoft.css", "desk.css", "scores.css"];
 
 /** Add the pack's sheets to the page, those that are not there yet. */
 export function addStyles() {
