@@ -1,0 +1,354 @@
+"""Drawing a grid: every prompt with every seed by every model, so that it can be gone on with.
+
+The batches are a function of what was asked for, so a drawing that was killed ends with the same
+files as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .conditioning import Conditioning
+from .config import GenerateConfig, validate
+from .errors import ConfigError, NotEnoughMemoryError, OutputError, ResumeError
+from .events import (
+    Event,
+    FinishedEvent,
+    PhaseEvent,
+    StoppedEvent,
+    StopRequested,
+    WarningEvent,
+    stop_check,
+)
+from .file_locks import locked
+from .files import remove_leftovers, write_aside
+from .generation import draw_pictures, starting_noise, to_picture
+from .grids import (
+    Grid,
+    GridModel,
+    GridPicture,
+    GridPrompt,
+    GridSource,
+    add_picture,
+    batches,
+    extended,
+    is_grid,
+    new_grid,
+    picture_name,
+    read_grid,
+    write_grid,
+)
+from .lora_files import lora_from_state_dict
+from .lora_layers import Lora, applied_lora, lora_digest
+from .models import BaseModel, load_base, on_device, resolve_device, resolve_precision
+from .predictor import NoisePredictor
+from .run_loras import read_any_lora
+
+__all__ = ["GridRequest", "GridSource", "draw_grid", "drawing_settings"]
+
+_LOCK, _LOCK_SECONDS = "grid", 2.0
+_Cell = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class GridRequest:
+    """What is to be drawn, by what, and where it goes.
+
+    Attributes:
+        folder: of the grid: new, empty, or one of the same base and drawing settings, to which
+            prompts, seeds and models are added.
+        base: a loaded model, or what `load_base` understands; unchanged afterwards.
+        sources: the models, one or more, each of another name.
+        prompts: one or more for a new grid.
+        config: how pictures are drawn; strengths are the sources' own.
+        batch_size: pictures drawn at once; changes them by rounding at most.
+        device: a name that `resolve_device` understands.
+        allow_download: whether a missing base may be fetched.
+    """
+
+    folder: Path
+    base: BaseModel | str | Path
+    sources: Sequence[GridSource]
+    prompts: Sequence[GridPrompt]
+    config: GenerateConfig = field(default_factory=GenerateConfig)
+    batch_size: int = 4
+    device: str = "auto"
+    allow_download: bool = True
+
+
+def draw_grid(
+    request: GridRequest, *, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
+    """Draw what a grid lacks, yielding events; the last one says how it ended.
+
+    Each model of the request draws all prompts of the grid, earlier ones, too. A picture's noise is
+    a function of its seed alone. Grids are read while they are drawn; two processes never draw into
+    one at once.
+
+    Args:
+        request: what to do.
+        should_stop: asked before each DDIM step; true ends the drawing, and what is drawn stays.
+
+    Raises:
+        ConfigError: an option will not do, or a name stands for two models.
+        ResumeError: the grid was begun with another base or other settings.
+        NotEnoughMemoryError: out of memory.
+        ScoftError: of any other kind; what is drawn stays.
+    """
+    validate(request.config)
+    if request.batch_size < 1:
+        raise ConfigError(f"`batch_size` must be 1 or more but got {request.batch_size}.")
+    if not request.sources:
+        raise ConfigError("There is no model to draw with. Name the base or a LoRA.")
+    names = [source.name for source in request.sources]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"Two models are called {min(doubled)!r}. Give each its own name.")
+    device = resolve_device(request.device)
+    dtype = resolve_precision(request.config.precision, device)
+    _require_place(request.folder)
+    yield PhaseEvent("load models", 0, 1)
+    base = request.base
+    if not isinstance(base, BaseModel):
+        base = load_base(base, dtype=dtype, allow_download=request.allow_download)
+    yield PhaseEvent("load models", 1, 1)
+    with locked(request.folder / _LOCK, seconds=_LOCK_SECONDS):
+        yield from _Drawing(request, base, device, dtype, stop_check(should_stop)).events()
+
+
+def drawing_settings(config: GenerateConfig, dtype: torch.dtype) -> dict[str, Any]:
+    """Return what grid.json says of how pictures are drawn; LoRAs' strengths are the models'."""
+    settings = dataclasses.asdict(config)
+    del settings["lora_strength"]
+    precision = str(dtype).removeprefix("torch.")
+    return {**settings, "precision": precision, "sampler": "ddim"}
+
+
+class _Drawing:
+    """The state of one `draw_grid`."""
+
+    def __init__(
+        self,
+        request: GridRequest,
+        base: BaseModel,
+        device: torch.device,
+        dtype: torch.dtype,
+        check_stop: Callable[[], None],
+    ) -> None:
+        self._request = request
+        self._base = base
+        self._device = device
+        self._dtype = dtype
+        self._check_stop = check_stop
+        self._done = 0
+
+    def events(self) -> Iterator[Event]:
+        """All of it, under the lock."""
+        grid = self._open()
+        missing = set(grid.missing())
+        todo = {
+            source.name: batches(grid, source.name, self._request.batch_size)
+            for source in self._request.sources
+        }
+        cells = [cell for one in todo.values() for batch in one for cell in batch]
+        total = len(cells)
+        self._done = total - len(missing.intersection(cells))
+        yield PhaseEvent("grid", self._done, total)
+        already_done = self._done == total
+        if not already_done:
+            lacking = {
+                name: [batch for batch in one if missing.intersection(batch)]
+                for name, one in todo.items()
+            }
+            try:
+                yield from self._draw(grid, lacking, missing, total)
+            except StopRequested:
+                yield StoppedEvent(
+                    0,
+                    f"Stopped after {self._done} of {total} pictures; they are saved. Started "
+                    "again, it goes on from there.",
+                )
+                return
+            except torch.OutOfMemoryError as error:
+                raise NotEnoughMemoryError(
+                    f"The memory of {self._device} does not suffice to draw with `batch_size` "
+                    f"{self._request.batch_size} at `resolution` "
+                    f"{self._request.config.resolution}. Lower them, in this order, or close "
+                    "other programs that use the device."
+                ) from error
+        left = {cell[0] for cell in missing} - set(todo)
+        if left:
+            yield WarningEvent(
+                f"Pictures of {', '.join(sorted(left))} are missing in {self._request.folder}. "
+                "Name these models again, and theirs are drawn, too."
+            )
+        yield FinishedEvent(0, str(self._request.folder), already_done=already_done)
+
+    def _open(self) -> Grid:
+        """Return the grid with what was asked for, as grid.json then has it."""
+        request, base = self._request, self._base
+        drawing = drawing_settings(request.config, self._dtype)
+        if is_grid(request.folder):
+            grid = read_grid(request.folder)
+            _require_same(grid, base, drawing)
+        else:
+            grid = new_grid(request.folder, base.name, base.digest, drawing)
+        models = [
+            GridModel(
+                name=source.name,
+                lora_sha256=None if source.lora is None else lora_digest(self._read(source)),
+                strength=1.0 if source.lora is None else source.strength,
+                step=source.step,
+                run_id=source.run_id,
+            )
+            for source in request.sources
+        ]
+        asked = extended(grid, models, request.prompts)
+        if not asked.prompts:
+            raise ConfigError("There is nothing to draw. Give one prompt or more.")
+        if asked is not grid:
+            write_grid(asked)
+        for folder in (request.folder, *(request.folder / "pictures").glob("*")):
+            remove_leftovers(folder)
+        return asked
+
+    def _read(self, source: GridSource) -> Lora:
+        if isinstance(source.lora, Mapping):
+            return lora_from_state_dict(source.lora, self._base.unet, where=source.name)
+        if source.lora is None:
+            raise ConfigError(f"{source.name}: has no LoRA.")
+        return read_any_lora(source.lora, self._base.unet)
+
+    def _draw(
+        self,
+        grid: Grid,
+        lacking: Mapping[str, Sequence[Sequence[_Cell]]],
+        missing: set[_Cell],
+        total: int,
+    ) -> Iterator[Event]:
+        base, device = self._base, self._device
+        prompts = {cell[1] for of in lacking.values() for batch in of for cell in batch}
+        encoded = yield from self._encode([grid.prompts[index].text for index in sorted(prompts)])
+        predictor = NoisePredictor(
+            base.unet,
+            base.schedule,
+            device=device,
+            dtype=self._dtype,
+            guidance_scale=self._request.config.guidance_scale,
+            batched_guidance=True,
+        )
+        with on_device(base.unet, device), on_device(base.vae, device):
+            for source in self._request.sources:
+                if not lacking[source.name]:
+                    continue
+                with self._applied(source):
+                    for batch in lacking[source.name]:
+                        images = self._draw_batch(grid, batch, predictor, encoded)
+                        for cell, image in zip(batch, images, strict=True):
+                            if cell in missing:
+                                add_picture(grid, _save(grid, cell, image))
+                                missing.discard(cell)
+                                self._done += 1
+                        yield PhaseEvent("grid", self._done, total)
+
+    def _applied(self, source: GridSource) -> contextlib.AbstractContextManager[Any]:
+        if source.lora is None:
+            return contextlib.nullcontext()
+        return applied_lora(self._base.unet, self._read(source), source.strength)
+
+    def _draw_batch(
+        self,
+        grid: Grid,
+        batch: Sequence[_Cell],
+        predictor: NoisePredictor,
+        encoded: Mapping[str, Conditioning],
+    ) -> Tensor:
+        config = self._request.config
+        noise = [
+            starting_noise(self._base, config.resolution, predictor.wide, seed, "picture")
+            for _, _, seed in batch
+        ]
+        texts = [grid.prompts[index].text for _, index, _ in batch]
+        return draw_pictures(
+            self._base,
+            predictor,
+            Conditioning.stack([encoded[text] for text in texts]).to(self._device),
+            encoded[config.negative_prompt].to(self._device),
+            torch.cat(noise),
+            inference_steps=config.inference_steps,
+            check_stop=self._check_stop,
+        )
+
+    def _encode(
+        self, texts: Sequence[str]
+    ) -> Generator[WarningEvent, None, dict[str, Conditioning]]:
+        """Encode each text by itself, so that no text's numbers depend on the others."""
+        captions, cut = self._base.captions, []
+        encoded: dict[str, Conditioning] = {}
+        with on_device(captions, self._device):
+            for text in dict.fromkeys([*texts, self._request.config.negative_prompt]):
+                self._check_stop()
+                one = captions.encode([text])
+                encoded[text] = one.conditioning[0]
+                cut += [text] if one.cut else []
+        if cut:
+            yield WarningEvent(
+                f"{len(cut)} prompts are longer than the text encoder's 77 tokens, and only their "
+                f"beginning counts: {'; '.join(cut)}. Shorten them."
+            )
+        return encoded
+
+
+def _save(grid: Grid, cell: _Cell, image: Tensor) -> GridPicture:
+    """Write a picture without metadata: nothing in the file may tell which model drew it."""
+    buffer = io.BytesIO()
+    to_picture(image).save(buffer, format="PNG")
+    data = buffer.getvalue()
+    path = grid.folder / picture_name(grid, *cell)
+
+    def write(aside: Path) -> None:
+        aside.write_bytes(data)
+
+    write_aside(path, write)
+    return GridPicture(*cell, path, hashlib.sha256(data).hexdigest())
+
+
+def _require_place(folder: Path) -> None:
+    """Refuse a folder that holds something else than a grid."""
+    if is_grid(folder) or not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: is a file. Name a folder for the grid.")
+    # A drawing that was killed before its first picture leaves nothing else.
+    if any(not path.name.startswith((f"{_LOCK}.lock", "grid.json")) for path in folder.iterdir()):
+        raise OutputError(
+            f"{folder}: is neither empty nor a grid; nothing is overwritten. Choose another folder."
+        )
+
+
+def _require_same(grid: Grid, base: BaseModel, drawing: Mapping[str, Any]) -> None:
+    """Refuse to add to a grid what could not be compared with what is there."""
+    if grid.base_digest != base.digest:
+        raise ResumeError(
+            f"{grid.folder}: was drawn with the base model {grid.base_name}, and {base.name} is "
+            "another. Load that one, or choose another folder."
+        )
+    changed = [
+        f"`{name}` was {grid.drawing.get(name)!r}, now {value!r}"
+        for name, value in drawing.items()
+        if grid.drawing.get(name) != value
+    ]
+    if changed:
+        raise ResumeError(
+            f"{grid.folder}: was drawn with other settings ({'; '.join(changed)}). Set them as "
+            "they were, or choose another folder."
+        )
