@@ -21,7 +21,7 @@ from .files import digest_json, digest_tensors
 from .weight_folders import FolderSpec, find_folder
 from .weights import WeightsSpec, find_weights
 
-__all__ = ["BackboneRequest", "PerceptualBackbone"]
+__all__ = ["BackboneRequest", "PerceptualBackbone", "network_digest"]
 
 
 class PerceptualBackbone(nn.Module):
@@ -66,7 +66,7 @@ class PerceptualBackbone(nn.Module):
             "dtype": str(dtype),
             "image_size": image_size,
         }
-        self.digest = _digest({**network.state_dict(), **constants}, identity)
+        self.digest = network_digest({**network.state_dict(), **constants}, identity)
         self.network = network.to(dtype)
         for key, value in constants.items():
             self.register_buffer(key, value.to(self.wide_dtype), persistent=False)
@@ -160,7 +160,8 @@ class BackboneRequest:
         )
 
 
-def _digest(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
+def network_digest(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> str:
+    """Return the sha256 of a network: its weights, in whatever format, and its settings."""
     # float32 holds every fp16 and bf16 number, so the file's own format does not matter.
     wide = {
         name: tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -115,7 +115,7 @@ def test_the_names_are_listed_described_and_pinned():
         "load_backbone",
         "register_backbone",
     ]
-    assert backbone_interface.__all__ == ["BackboneRequest", "PerceptualBackbone"]
+    assert backbone_interface.__all__ == ["BackboneRequest", "PerceptualBackbone", "network_digest"]
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
