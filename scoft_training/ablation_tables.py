@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .metrics import mean_interval
+from .intervals import mean_interval
 
 __all__ = [
     "Column",

@@ -1,98 +1,113 @@
 """What is measured of drawn pictures: tensors in, numbers out (section 10 of the method).
 
 Every number is computed in float64 on the CPU, whatever network and device the features come from.
-Networks are not known here: `embed` takes a function from pictures to features, such as a
-perceptual backbone's `features`; the measures take the vectors. Numbers of different networks,
-sizes of sets or subset sizes are not to be compared.
+Networks are not known here: the measures take vectors, `embed` pools a network's feature maps to
+them. Numbers of different networks, sizes of sets or subset sizes are not to be compared. Their
+confidence intervals are in `intervals`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from . import draws
 from .errors import ConfigError
+from .vectors import (
+    canonical_order,
+    checked,
+    embed,
+    kernel_diagonal,
+    kernel_row_sums,
+    two_sets,
+    unit,
+)
 
 __all__ = [
-    "Interval",
+    "CLIP_SCORE_FORMS",
+    "FidEstimate",
     "KidEstimate",
+    "caption_clip_scores",
     "class_accuracy",
+    "clip_score_forms",
+    "diversities",
     "diversity",
     "embed",
+    "fid",
     "kid",
-    "mean_interval",
+    "nearest",
+    "similarities",
     "similarity",
+    "vendi_score",
+    "vendi_scores",
 ]
-
-# Rows of a kernel matrix held at once; MS COCO's whole matrix would not fit.
-_KERNEL_ROWS = 1024
 
 _REPORTED = 1000
 """KID is reported in thousandths."""
 
+_FEW_FOR_KID = 50
+
+_NEAREST_ROWS = 1024
+"""Drawings that are compared with all training pictures at once."""
+
+CLIP_SCORE_FORMS: Mapping[str, str] = MappingProxyType(
+    {
+        "cosine": "mean cosine of picture and prompt, nothing clamped",
+        "2.5 x": (
+            "CLIPScore of Hessel et al. 2021 and of their code: 2.5 x cosine, each picture's "
+            "clamped at 0 before the mean; the paper's table 1 is in this form"
+        ),
+        "100 x": (
+            "torchmetrics' clip_score: 100 x cosine, the mean clamped at 0, no picture's own"
+        ),
+    }
+)
+"""Form of a CLIP Score -> whose it is and what it does with negative cosines."""
+
 
 @dataclass(frozen=True)
 class KidEstimate:
-    """A Kernel Inception Distance in the unit in which it is reported: x 1000.
+    """A Kernel Inception Distance.
 
     Attributes:
-        mean: 1000 x MMD^2, the mean over subsets; below 0 by chance where both sets are alike.
-        std: 1000 x the standard deviation over subsets (divisor `num_subsets`); None for the whole
-            set. Subsets share pictures, so it is the spread of one subset, no error of the mean.
+        value: MMD^2, the mean over subsets; below 0 by chance where both sets are alike, and then
+            shown as it is.
+        std: the standard deviation over subsets (divisor `num_subsets`); None for the whole set.
+            Subsets share pictures, so it is the spread of one subset, no error of the value: that
+            is `intervals.kid_interval`'s.
         subset_size: pictures of either set in a subset; None for the whole set.
         num_subsets: how many were drawn; 1 for the whole set.
+        warning: a sentence where there are too few pictures to rely on it, else empty.
     """
 
-    mean: float
+    value: float
     std: float | None
     subset_size: int | None
     num_subsets: int
+    warning: str = ""
+
+    @property
+    def reported(self) -> float:
+        """The value x 1000, as papers print it."""
+        return _REPORTED * self.value
+
+    @property
+    def reported_std(self) -> float | None:
+        """The spread over subsets x 1000."""
+        return None if self.std is None else _REPORTED * self.std
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and how far its confidence interval reaches to either side."""
+class FidEstimate:
+    """A Frechet Inception Distance; `warning` is empty, or a sentence where sets are too small."""
 
-    mean: float
-    half_width: float
-
-
-def embed(
-    features: Callable[[Tensor], Tensor | list[Tensor]], images: Tensor, *, batch_size: int = 16
-) -> Tensor:
-    """Return one vector a picture: every feature map's mean over its places, concatenated.
-
-    Where the measure is defined on another vector, pass a function that returns it, say the class
-    token: `lambda images: backbone.features(images)[0][:, 0]`.
-
-    Args:
-        features: (batch, 3, height, width) in [0, 1] -> one tensor or a list of them, each
-            (batch, channels), (batch, tokens, channels) or (batch, channels, rows, columns).
-        images: (pictures, 3, height, width) in [0, 1], on the device that `features` expects.
-        batch_size: pictures that go through the network at once.
-
-    Returns:
-        (pictures, dim), float32 or wider, on the CPU, without gradient.
-
-    Raises:
-        ConfigError: no pictures, no batch, or features of another shape.
-    """
-    _require_axes("images", images, ("pictures", "channels", "height", "width"))
-    if batch_size < 1:
-        raise ConfigError(f"`batch_size` must be 1 or more but got {batch_size}.")
-    vectors = []
-    with torch.no_grad():
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            answer = features(batch)
-            maps = [answer] if isinstance(answer, Tensor) else answer
-            vectors.append(torch.cat([_pooled(one, len(batch)) for one in maps], dim=1).cpu())
-    return torch.cat(vectors)
+    value: float
+    warning: str = ""
 
 
 def kid(
@@ -102,38 +117,33 @@ def kid(
     subset_size: int | None = None,
     num_subsets: int = 100,
     seed: int = 0,
+    keys: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> KidEstimate:
-    """Kernel Inception Distance x 1000 between two sets of pictures; lower is nearer.
+    """Kernel Inception Distance between two sets of pictures; lower is nearer.
 
     MMD^2 = mean_{i != j} k(x_i, x_j) + mean_{i != j} k(y_i, y_j) - 2 mean_{i, j} k(x_i, y_j) with
     k(x, y) = (x . y / dim + 1)^3. It is unbiased, so the expected value of subsets of any size is
     that of the whole sets. Source: Binkowski et al. 2018 (Demystifying MMD GANs), section 4.
+    torch-fidelity and clean-fid compute the same, but of equally large sets only, whole kernel
+    matrices in memory, with subsets that depend on the order of the files.
 
     Args:
         generated: (pictures, dim) features x.
         reference: (other pictures, dim) features y of the same network.
         subset_size: pictures drawn from either set, without repetition; None takes both whole.
         num_subsets: how many subsets are drawn; without effect on whole sets.
-        seed: of the subsets, which are a function of it and of the sets' sizes.
+        seed: of the subsets, which are a function of it and of the sets, not of their order.
+        keys: one a picture of either set, say its file's digest, by which subsets know the
+            pictures; None knows them by their vectors (see `vectors.canonical_order`).
 
     Raises:
         ConfigError: features of different networks, or fewer pictures than a subset needs.
     """
-    x = _checked("generated", generated, ("pictures", "dim"))
-    y = _checked("reference", reference, ("pictures", "dim"))
-    if x.shape[1] != y.shape[1]:
-        raise ConfigError(
-            f"`generated` has {x.shape[1]} numbers a picture but `reference` has {y.shape[1]}. "
-            "Embed both with the same network."
-        )
+    x, y = two_sets(generated, reference, fewest=2, measure="KID")
     fewest = min(len(x), len(y))
-    if fewest < 2:
-        raise ConfigError(
-            f"KID needs at least 2 pictures of either kind but got {len(x)} generated and {len(y)} "
-            "reference pictures. Bring more."
-        )
+    warning = _few_for_kid(len(x), len(y), subset_size)
     if subset_size is None:
-        return KidEstimate(_REPORTED * _squared_mmd(x, y), None, None, 1)
+        return KidEstimate(_squared_mmd(x, y), None, None, 1, warning)
     if not 2 <= subset_size <= fewest:
         raise ConfigError(
             f"`subset_size` must be from 2 to {fewest}, the pictures of the smaller set, but got "
@@ -141,6 +151,8 @@ def kid(
         )
     if num_subsets < 1:
         raise ConfigError(f"`num_subsets` must be 1 or more but got {num_subsets}.")
+    x_keys, y_keys = keys or (None, None)
+    x, y = x[canonical_order(x, x_keys)], y[canonical_order(y, y_keys)]
 
     def subset(vectors: Tensor, name: str, number: int) -> Tensor:
         draw = draws.generator(seed, "kid", name, number)
@@ -148,16 +160,94 @@ def kid(
 
     estimates = torch.tensor(
         [
-            _REPORTED * _squared_mmd(subset(x, "generated", number), subset(y, "reference", number))
+            _squared_mmd(subset(x, "generated", number), subset(y, "reference", number))
             for number in range(num_subsets)
         ],
         dtype=torch.float64,
     )
     std = float(estimates.std(correction=0))
-    return KidEstimate(float(estimates.mean()), std, subset_size, num_subsets)
+    return KidEstimate(float(estimates.mean()), std, subset_size, num_subsets, warning)
 
 
-def similarity(generated: Tensor, training: Tensor) -> float:
+def fid(generated: Tensor, reference: Tensor) -> FidEstimate:
+    """Frechet distance of two sets' features, taken for normal; lower is nearer.
+
+    |mu_x - mu_y|^2 + Tr(S_x + S_y - 2 (S_x S_y)^(1/2)) with the covariances S (divisor n - 1).
+    Source: Heusel et al. 2017 (GANs Trained by a Two Time-Scale Update Rule), eq. 6.
+    The root's trace is the sum of the singular values of X Y^T, X and Y the centred features over
+    sqrt(n - 1). torch-fidelity and clean-fid take eigenvalues or a root of S_x S_y instead, which
+    agrees for sets larger than dim. For smaller ones S_x S_y is singular, and what rounding leaves
+    of its zeros moves their result by more than 1e-5 when the files come in another order.
+
+    Args:
+        generated: (pictures, dim) features x.
+        reference: (other pictures, dim) features y of the same network.
+
+    Returns:
+        0 or more, up to rounding. It is biased upwards, the more so the fewer pictures: compare
+        only sets of equal sizes.
+
+    Raises:
+        ConfigError: features of different networks, or fewer than 2 pictures of a kind.
+    """
+    x, y = two_sets(generated, reference, fewest=2, measure="FID")
+    shift = (x.mean(dim=0) - y.mean(dim=0)).square().sum()
+    one, two = _root_of_covariance(x), _root_of_covariance(y)
+    overlap = torch.linalg.svdvals(one @ two.T).sum()
+    value = float(shift + one.square().sum() + two.square().sum() - 2 * overlap)
+    fewest, dim = min(len(x), len(y)), x.shape[1]
+    if fewest > dim:
+        return FidEstimate(value)
+    return FidEstimate(
+        value,
+        f"FID of {len(x)} generated and {len(y)} reference pictures is far too high: a covariance "
+        f"of {dim} numbers needs {dim + 1} pictures of either kind, and steady values some 10,000. "
+        "Rely on KID instead.",
+    )
+
+
+def caption_clip_scores(image_vectors: Tensor, text_vectors: Tensor) -> Tensor:
+    """Cosine of each picture and its prompt, nothing scaled or clamped.
+
+    Args:
+        image_vectors: (pictures, dim) projected embeddings of one CLIP.
+        text_vectors: (pictures, dim), of the prompt that each picture was drawn for.
+
+    Returns:
+        (pictures,) in [-1, 1]; `clip_score_forms` makes the figures that papers print of it.
+
+    Raises:
+        ConfigError: shapes that do not go together, or a vector of length 0.
+    """
+    pictures = unit("image_vectors", image_vectors, ("pictures", "dim"))
+    texts = unit("text_vectors", text_vectors, ("pictures", "dim"))
+    if pictures.shape != texts.shape:
+        raise ConfigError(
+            f"`image_vectors` is {tuple(pictures.shape)} but `text_vectors` is "
+            f"{tuple(texts.shape)}. Pass each picture's prompt, embedded with the same CLIP."
+        )
+    return (pictures * texts).sum(dim=1)
+
+
+def clip_score_forms(cosines: Tensor) -> dict[str, float]:
+    """Return a CLIP Score in the forms in use, by their names in CLIP_SCORE_FORMS.
+
+    Args:
+        cosines: (pictures,) as `caption_clip_scores` returns them.
+
+    Raises:
+        ConfigError: another shape, no picture, or NaN.
+    """
+    raw = checked("cosines", cosines, ("pictures",))
+    mean = float(raw.mean())
+    return {
+        "cosine": mean,
+        "2.5 x": 2.5 * float(raw.clamp(min=0).mean()),
+        "100 x": 100 * max(mean, 0.0),
+    }
+
+
+def similarities(generated: Tensor, training: Tensor) -> Tensor:
     """How much is copied (table 2): mean cosine of drawings and their caption's training picture.
 
     Args:
@@ -165,13 +255,13 @@ def similarity(generated: Tensor, training: Tensor) -> float:
         training: (captions, dim), of the training picture with the same caption.
 
     Returns:
-        In [-1, 1]; lower is less copied.
+        (captions,) in [-1, 1]; lower is less copied.
 
     Raises:
         ConfigError: shapes that do not go together, or a vector of length 0.
     """
-    drawn = _unit("generated", generated, ("captions", "pictures", "dim"))
-    original = _unit("training", training, ("captions", "dim"))
+    drawn = unit("generated", generated, ("captions", "pictures", "dim"))
+    original = unit("training", training, ("captions", "dim"))
     captions, _, dim = drawn.shape
     if original.shape != (captions, dim):
         raise ConfigError(
@@ -179,28 +269,94 @@ def similarity(generated: Tensor, training: Tensor) -> float:
             f"{tuple(drawn.shape)} but got {tuple(original.shape)}. Pass one training picture a "
             "caption, embedded with the same network."
         )
-    return float((drawn * original[:, None]).sum(dim=-1).mean())
+    return (drawn * original[:, None]).sum(dim=-1).mean(dim=1)
 
 
-def diversity(embeddings: Tensor) -> float:
-    """DIV (table 2): mean cosine distance of two pictures of one caption, averaged over captions.
+def similarity(generated: Tensor, training: Tensor) -> float:
+    """Return the mean of `similarities` over captions."""
+    return float(similarities(generated, training).mean())
+
+
+def diversities(embeddings: Tensor) -> Tensor:
+    """DIV (table 2): mean cosine distance of two pictures of one caption.
 
     Args:
         embeddings: (captions, pictures, dim); the paper's are DreamSim's.
 
     Returns:
-        In [0, 2], 0 where all pictures of a caption are the same; higher is more varied.
+        (captions,) in [0, 2], 0 where all pictures of the caption are the same; higher is more
+        varied.
 
     Raises:
         ConfigError: another shape, one picture a caption, or a vector of length 0.
     """
-    vectors = _unit("embeddings", embeddings, ("captions", "pictures", "dim"))
+    vectors = unit("embeddings", embeddings, ("captions", "pictures", "dim"))
     pictures = vectors.shape[1]
     if pictures < 2:
         raise ConfigError("Diversity needs at least 2 pictures a caption but got 1. Draw more.")
     # |sum_i u_i|^2 = sum_i |u_i|^2 + sum_{i != j} u_i . u_j
     cosines = vectors.sum(dim=1).square().sum(dim=1) - vectors.square().sum(dim=(1, 2))
-    return 1 - float(cosines.mean()) / (pictures * (pictures - 1))
+    return 1 - cosines / (pictures * (pictures - 1))
+
+
+def diversity(embeddings: Tensor) -> float:
+    """Return the mean of `diversities` over captions."""
+    return float(diversities(embeddings).mean())
+
+
+def vendi_score(embeddings: Tensor) -> float:
+    """How many different pictures there are in effect, by cosine.
+
+    exp(-sum_i l_i log l_i) with the eigenvalues l of the matrix of cosines over its size.
+    Source: Friedman & Dieng 2023 (The Vendi Score), definition 3.1, order 1.
+
+    Args:
+        embeddings: (pictures, dim).
+
+    Returns:
+        From 1, all alike, to the smaller of `pictures` and `dim`, all at right angles. It grows
+        with the number of pictures: compare sets of one size.
+
+    Raises:
+        ConfigError: another shape, or a vector of length 0.
+    """
+    vectors = unit("embeddings", embeddings, ("pictures", "dim"))
+    pictures, dim = vectors.shape
+    # Both Gram matrices have the same eigenvalues but for zeros, which add nothing.
+    gram = vectors @ vectors.T if pictures <= dim else vectors.T @ vectors
+    shares = torch.linalg.eigvalsh(gram / pictures)
+    shares = shares[shares > 0]
+    return math.exp(-float((shares * shares.log()).sum()))
+
+
+def vendi_scores(embeddings: Tensor) -> Tensor:
+    """Return `vendi_score` of each caption's pictures: (captions, pictures, dim) -> (captions,)."""
+    vectors = checked("embeddings", embeddings, ("captions", "pictures", "dim"))
+    return torch.tensor([vendi_score(drawn) for drawn in vectors], dtype=torch.float64)
+
+
+def nearest(generated: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the training picture that each drawing is most like, by cosine.
+
+    Args:
+        generated: (pictures, dim).
+        training: (training pictures, dim) of the same network.
+
+    Returns:
+        (pictures,) places in `training`, the first of equally near ones, and (pictures,) cosines.
+
+    Raises:
+        ConfigError: shapes that do not go together, or a vector of length 0.
+    """
+    drawn = unit("generated", generated, ("pictures", "dim"))
+    known = unit("training", training, ("pictures", "dim"))
+    if drawn.shape[1] != known.shape[1]:
+        raise ConfigError(
+            f"`generated` has {drawn.shape[1]} numbers a picture but `training` has "
+            f"{known.shape[1]}. Embed both with the same network."
+        )
+    places = torch.cat([(rows @ known.T).argmax(dim=1) for rows in drawn.split(_NEAREST_ROWS)])
+    return places, (drawn * known[places]).sum(dim=1)
 
 
 def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
@@ -218,7 +374,7 @@ def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
         ConfigError: shapes that do not go together, or a label that is no class.
     """
     if predictions.ndim == 2:
-        scores = _checked("predictions", predictions, ("pictures", "classes"))
+        scores = checked("predictions", predictions, ("pictures", "classes"))
         predicted, classes = scores.argmax(dim=1), scores.shape[1]
     else:
         predicted, classes = _indices("predictions", predictions), None
@@ -236,111 +392,35 @@ def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return float((predicted == asked).to(torch.float64).mean())
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """Mean over seeds and its Student-t confidence interval: mean +- t std / sqrt(n).
-
-    Args:
-        values: one measurement a seed, independent and about normally distributed.
-        confidence: share of such intervals that hold the true mean, in (0, 1).
-
-    Raises:
-        ConfigError: fewer than 2 values, or another confidence.
-    """
-    count = len(values)
-    if count < 2:
-        raise ConfigError(
-            f"A confidence interval needs at least 2 values but got {count}. Measure more seeds."
-        )
-    if not 0 < confidence < 1:
-        raise ConfigError(f"`confidence` must lie between 0 and 1 but got {confidence}.")
-    measured = torch.tensor([float(value) for value in values], dtype=torch.float64)
-    error = float(measured.std(correction=1)) / math.sqrt(count)
-    return Interval(float(measured.mean()), _t_quantile(confidence, count - 1) * error)
-
-
 def _squared_mmd(x: Tensor, y: Tensor) -> float:
     """(n, dim), (m, dim) -> the unbiased MMD^2."""
-    dim = x.shape[1]
 
     def within(vectors: Tensor) -> float:
-        diagonal = (vectors.square().sum(dim=1) / dim + 1).pow(3).sum()
         count = len(vectors)
-        return float(_kernel_sum(vectors, vectors) - diagonal) / (count * (count - 1))
+        pairs = kernel_row_sums(vectors, vectors) - kernel_diagonal(vectors)
+        return float(pairs.sum()) / (count * (count - 1))
 
-    return within(x) + within(y) - 2 * float(_kernel_sum(x, y)) / (len(x) * len(y))
-
-
-def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
-    blocks = (x[start : start + _KERNEL_ROWS] for start in range(0, len(x), _KERNEL_ROWS))
-    return torch.stack([(rows @ y.T / x.shape[1] + 1).pow(3).sum() for rows in blocks]).sum()
+    return within(x) + within(y) - 2 * float(kernel_row_sums(x, y).sum()) / (len(x) * len(y))
 
 
-def _t_quantile(confidence: float, dof: int) -> float:
-    """Return t with P(|T| < t) = confidence, by bisection of the angle atan(t / sqrt(dof))."""
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _t_probability(middle, dof) < confidence:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(dof) * math.tan(low)
+def _few_for_kid(generated: int, reference: int, subset_size: int | None) -> str:
+    used = min(generated, reference) if subset_size is None else subset_size
+    if used >= _FEW_FOR_KID:
+        return ""
+    return (
+        f"KID of {generated} generated and {reference} reference pictures"
+        f"{'' if subset_size is None else f', {subset_size} at a time,'} rests on fewer than "
+        f"{_FEW_FOR_KID}: chance moves it by as much as models differ. Draw or bring more."
+    )
 
 
-def _t_probability(angle: float, dof: int) -> float:
-    """P(|T| < sqrt(dof) tan(angle)), a finite sum: Abramowitz & Stegun 26.7.3 and 26.7.4."""
-    odd = dof % 2
-    term, total = math.cos(angle) ** odd, 0.0
-    for power in range(odd, dof - 1, 2):
-        total += term
-        term *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-    total *= math.sin(angle)
-    return 2 / math.pi * (angle + total) if odd else total
-
-
-def _pooled(feature: Tensor, count: int) -> Tensor:
-    """(batch, ...) -> (batch, channels), the mean over tokens or over rows and columns."""
-    if feature.ndim not in (2, 3, 4) or len(feature) != count:
-        raise ConfigError(
-            "Features must be (batch, channels), (batch, tokens, channels) or (batch, channels, "
-            f"rows, columns) but {count} pictures got {tuple(feature.shape)}. Choose another "
-            "network, or shape its features."
-        )
-    # In half precision a sum over many places would lose what is small.
-    wide = feature.to(torch.promote_types(feature.dtype, torch.float32))
-    if wide.ndim == 2:
-        return wide
-    return wide.mean(dim=1) if wide.ndim == 3 else wide.mean(dim=(2, 3))
-
-
-def _require_axes(name: str, tensor: Tensor, axes: tuple[str, ...]) -> None:
-    if tensor.ndim != len(axes) or tensor.numel() == 0:
-        raise ConfigError(
-            f"`{name}` must be ({', '.join(axes)}), none of them 0, but got {tuple(tensor.shape)}."
-        )
-
-
-def _checked(name: str, tensor: Tensor, axes: tuple[str, ...]) -> Tensor:
-    """Return the tensor in float64 on the CPU if it has these axes and is finite."""
-    _require_axes(name, tensor, axes)
-    if not bool(tensor.isfinite().all()):
-        raise ConfigError(
-            f"`{name}` holds NaN or infinite numbers, of which nothing can be measured. Run the "
-            "network in float32."
-        )
-    return tensor.detach().to("cpu", torch.float64)
-
-
-def _unit(name: str, tensor: Tensor, axes: tuple[str, ...]) -> Tensor:
-    """Return what `_checked` does, each vector scaled to length 1."""
-    vectors = _checked(name, tensor, axes)
-    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-    if bool((lengths == 0).any()):
-        raise ConfigError(
-            f"`{name}` holds a vector of length 0, which has no direction to compare. Embed with "
-            "another network."
-        )
-    return vectors / lengths
+def _root_of_covariance(vectors: Tensor) -> Tensor:
+    """(n, dim) -> R, at most (dim, dim), with R^T R the covariance."""
+    centred = (vectors - vectors.mean(dim=0)) / math.sqrt(len(vectors) - 1)
+    if len(vectors) <= vectors.shape[1]:
+        return centred
+    triangular: Tensor = torch.linalg.qr(centred, mode="r").R
+    return triangular
 
 
 def _indices(name: str, tensor: Tensor) -> Tensor:

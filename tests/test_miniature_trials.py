@@ -12,7 +12,7 @@ from PIL import Image
 from scoft_training.config import PRESETS, TrainConfig, validate
 from scoft_training.errors import ConfigError, OutputError
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent
-from scoft_training.metrics import Interval
+from scoft_training.intervals import Interval
 from scoft_training.miniature import ablation, demo, trials
 from scoft_training.miniature.ablation import AblationRequest, markdown_table, run_ablation
 from scoft_training.miniature.arms import ARMS, ArmScale, run_request, train_config
@@ -168,7 +168,7 @@ def test_unknown_arms_and_no_seeds_are_refused(tmp_path):
 
 
 def test_the_markdown_table_has_a_column_a_figure():
-    row = dict.fromkeys([*ZERO, "seconds"], Interval(1.0, 0.5))
+    row = dict.fromkeys([*ZERO, "seconds"], Interval.around(1.0, 0.5))
     text = markdown_table({"base": row})
     header, rule, line = text.splitlines()
     assert header.count("|") == rule.count("|") == line.count("|") == len(ZERO) + 3
@@ -182,18 +182,18 @@ def circles(svg):
 
 def test_dots_stand_where_the_axis_says():
     svg = dot_plot(
-        "t", "n", [("a", Interval(0, 0)), ("b", Interval(50, 5)), ("c", Interval(100, 0))], digits=0
+        "t", "n", [("a", Interval(0, 0, 0)), ("b", Interval(50, 45, 55)), ("c", Interval(100, 100, 100))]
     )
     a, b, c = circles(svg)
     assert b == pytest.approx((a + c) / 2, abs=0.1)
     # Values below zero stay on the plot.
-    svg = dot_plot("t", "n", [("a", Interval(-10, 20)), ("b", Interval(10, 1))], digits=0)
+    svg = dot_plot("t", "n", [("a", Interval(-10, -30, 10)), ("b", Interval(10, 9, 11))], digits=0)
     assert min(circles(svg)) > 120
     assert all(0 < x < 560 for x in circles(svg))
 
 
 def test_plots_and_pages_escape_what_they_are_given():
-    svg = dot_plot("<b>", "&", [("<i>", Interval(1, 0))], digits=1)
+    svg = dot_plot("<b>", "&", [("<i>", Interval(1, 1, 1))], digits=1)
     ElementTree.fromstring(svg)
     ElementTree.fromstring(line_plot("<b>", "&", [("<i>", [1.0, 2.0, 0.5])]))
     text = page("<script>", "a & b", [("<h>", table(["<"], [["<", "&"]]))])

@@ -13,8 +13,8 @@ from torch import Tensor
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
+from ..intervals import Interval, mean_interval
 from ..lora_files import read_lora
-from ..metrics import Interval, mean_interval
 from .arms import ARMS, BASE_ARM, ArmScale, negatives_request, train_config
 from .cultures import WRONGED
 from .evaluation import EvaluationSizes, Evaluator
@@ -271,7 +271,7 @@ class _Ablation:
 
 
 def _interval(values: Sequence[float]) -> Interval:
-    return mean_interval(values) if len(values) > 1 else Interval(values[0], 0.0)
+    return mean_interval(values) if len(values) > 1 else Interval.around(values[0], 0.0)
 
 
 def paired_differences(results: dict[str, list[dict[str, float]]]) -> Table:

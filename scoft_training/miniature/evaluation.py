@@ -254,7 +254,7 @@ class Evaluator:
         shape = (len(self.train_captions), self.sizes.pictures, -1)
         styles = self._answers(test, "style")
         figures = Figures(
-            kid=kid(judged, self._real["test", "judge"]).mean,
+            kid=kid(judged, self._real["test", "judge"]).reported,
             right=(styles == STYLES.index(WRONGED)).double().mean().item(),
             stereotype=(styles == STYLES.index("stereotype")).double().mean().item(),
             subject=class_accuracy(self._answers(test, "subject"), self._subjects),
@@ -263,9 +263,9 @@ class Evaluator:
             ),
             diversity_train=diversity(self._embed(self.judge, train_many).view(shape)),
             diversity_test=diversity(self._embed(self.judge, test_many).view(shape)),
-            kid_others=kid(self._embed(self.judge, others), self._real["others", "judge"]).mean,
+            kid_others=kid(self._embed(self.judge, others), self._real["others", "judge"]).reported,
             right_others=class_accuracy(self._answers(others, "style"), self._other_styles),
-            seen_kid=kid(self._embed(self.seen, test), self._real["test", "seen"]).mean,
+            seen_kid=kid(self._embed(self.seen, test), self._real["test", "seen"]).reported,
             seen_similarity=similarity(
                 self._embed(self.seen, train_many).view(shape), self._real["train", "seen"]
             ),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..files import write_aside
 from ..generation import to_picture
-from ..metrics import Interval
+from ..intervals import Interval
 
 __all__ = [
     "dot_plot",

@@ -1,0 +1,276 @@
+"""Confidence intervals of what `metrics` measures.
+
+Means over captions or seeds get Student-t intervals: at 10 values a percentile bootstrap holds the
+true mean in 90 % of its "95 %" intervals, Student's t in 95 %. KID is no mean of independent
+values, and resampling with repeats is biased for it (a picture meets its own copy), so it gets a
+jackknife: how far it moves when one picture is left out. Measured coverage: benchmarks/results.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .errors import ConfigError
+from .vectors import kernel_diagonal, kernel_row_sums, two_sets
+
+__all__ = [
+    "Interval",
+    "difference_interval",
+    "kid_difference_interval",
+    "kid_interval",
+    "mean_interval",
+]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the ends of its confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, mean: float, half_width: float) -> Interval:
+        """Return the interval that reaches as far to either side."""
+        return cls(mean, mean - half_width, mean + half_width)
+
+    @property
+    def half_width(self) -> float:
+        """How far it reaches to either side."""
+        return (self.high - self.low) / 2
+
+    def scaled(self, factor: float) -> Interval:
+        """Return it in another unit: KID's x 1000 is `scaled(1000)`. The factor is above 0."""
+        return Interval(factor * self.mean, factor * self.low, factor * self.high)
+
+
+def mean_interval(values: Sequence[float] | Tensor, confidence: float = 0.95) -> Interval:
+    """Mean over captions or seeds and its Student-t confidence interval: mean +- t std / sqrt(n).
+
+    Args:
+        values: (n,) one measurement a caption or seed, independent; the mean about normal.
+        confidence: share of such intervals that hold the true mean, in (0, 1).
+
+    Raises:
+        ConfigError: fewer than 2 values, NaN among them, or another confidence.
+    """
+    measured = _values("values", values)
+    if len(measured) < 2:
+        raise ConfigError(
+            f"A confidence interval needs at least 2 values but got {len(measured)}. Measure more "
+            "captions or seeds."
+        )
+    error = float(measured.std(correction=1)) / math.sqrt(len(measured))
+    reach = _t_quantile(confidence, len(measured) - 1) * error
+    return Interval.around(float(measured.mean()), reach)
+
+
+def difference_interval(
+    values: Sequence[float] | Tensor, baseline: Sequence[float] | Tensor, confidence: float = 0.95
+) -> Interval:
+    """How far a model's mean lies above the baseline's, over the same captions in the same order.
+
+    What makes a caption easy or hard for both models drops out of the pairs' differences, so this
+    interval is narrower than the two means' own.
+
+    Args:
+        values: (captions,) of one model.
+        baseline: (captions,) of the other.
+        confidence: in (0, 1).
+
+    Raises:
+        ConfigError: other captions in number, fewer than 2, NaN, or another confidence.
+    """
+    one, other = _values("values", values), _values("baseline", baseline)
+    if len(one) != len(other):
+        raise ConfigError(
+            f"`values` has {len(one)} captions but `baseline` has {len(other)}. Pass both models' "
+            "values for the same captions, in the same order."
+        )
+    return mean_interval(one - other, confidence)
+
+
+def kid_interval(
+    generated: Tensor,
+    reference: Tensor,
+    confidence: float = 0.95,
+    *,
+    groups: Sequence[int] | None = None,
+) -> Interval:
+    """KID of the whole sets, raw (not x 1000), and its interval by the two-sample jackknife.
+
+    Each picture of either set is left out in turn; the variance is (n - 1) / n times the squared
+    deviations of these values, summed, for one set plus the same for the other. All of them follow
+    from the row sums of the kernel matrices, so it costs what KID costs. Where both sets are alike
+    KID's first-order part vanishes and the jackknife doubles the rest (Efron & Stein 1981, it errs
+    upwards), so there the interval is too wide rather than too narrow.
+
+    Args:
+        generated: (n, dim) features.
+        reference: (m, dim) features of the same network.
+        confidence: in (0, 1).
+        groups: (n,) the caption of each generated picture, where captions have several: pictures
+            of one caption are alike and are left out together. About as many for each caption.
+            None takes each for itself.
+
+    Raises:
+        ConfigError: fewer than 3 pictures or groups of a kind, or shapes that do not go together.
+    """
+    x, y = two_sets(generated, reference, fewest=3, measure="KID's interval")
+    parts = _Parts.of(x, y, _groups(len(x), groups))
+    within = kernel_row_sums(y, y) - kernel_diagonal(y)
+    n, m, both = len(x), len(y), parts.across.sum()
+    estimate = parts.within_mean() + within.sum() / (m * (m - 1)) - 2 * both / (n * m)
+    without_reference = (within.sum() - 2 * within) / ((m - 1) * (m - 2))
+    left = without_reference - 2 * (both - parts.across) / (n * (m - 1))
+    return _jackknifed(float(estimate), parts.left_out(), left, confidence)
+
+
+def kid_difference_interval(
+    generated: Tensor,
+    baseline: Tensor,
+    reference: Tensor,
+    confidence: float = 0.95,
+    *,
+    groups: Sequence[int] | None = None,
+) -> Interval:
+    """How far a model's raw KID lies above the baseline's, to the same reference pictures.
+
+    A reference picture is left out for both models, and so is a drawing of one model together with
+    the other's of the same prompt and seed: what they share drops out.
+
+    Args:
+        generated: (n, dim) features of one model's drawings.
+        baseline: (n, dim), row by row the other's for the same prompt and seed.
+        reference: (m, dim).
+        confidence: in (0, 1).
+        groups: (n,) captions, as in `kid_interval`.
+
+    Raises:
+        ConfigError: unpaired drawings, or what `kid_interval` refuses.
+    """
+    x, y = two_sets(generated, reference, fewest=3, measure="KID's interval")
+    other, _ = two_sets(baseline, reference, fewest=3, measure="KID's interval")
+    if len(other) != len(x):
+        raise ConfigError(
+            f"`generated` has {len(x)} pictures but `baseline` has {len(other)}. Pass both models' "
+            "drawings of the same prompts and seeds, in the same order."
+        )
+    members = _groups(len(x), groups)
+    one, two = _Parts.of(x, y, members), _Parts.of(other, y, members)
+    n, m, across = len(x), len(y), one.across - two.across
+    estimate = one.within_mean() - two.within_mean() - 2 * across.sum() / (n * m)
+    left = -2 * (across.sum() - across) / (n * (m - 1))
+    return _jackknifed(float(estimate), one.left_out() - two.left_out(), left, confidence)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The sums that a KID of n drawings in p groups and m reference pictures is made of.
+
+    Attributes:
+        sizes: (p,) drawings in each group.
+        within: (p,) of each group's drawings with all drawings but themselves.
+        inside: (p,) that part of `within` where both are of the group.
+        cross: (p,) of each group's drawings with all reference pictures.
+        across: (m,) of each reference picture with all drawings.
+    """
+
+    sizes: Tensor
+    within: Tensor
+    inside: Tensor
+    cross: Tensor
+    across: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, members: Tensor) -> _Parts:
+        own = kernel_diagonal(x)
+        count = int(members.max()) + 1
+
+        def by_group(values: Tensor) -> Tensor:
+            return torch.zeros(count, dtype=torch.float64).index_add(0, members, values)
+
+        inside = torch.zeros(count, dtype=torch.float64)
+        if count < len(x):
+            for group in range(count):
+                drawn = x[members == group]
+                inside[group] = kernel_row_sums(drawn, drawn).sum()
+            inside -= by_group(own)
+        return cls(
+            sizes=by_group(torch.ones(len(x), dtype=torch.float64)),
+            within=by_group(kernel_row_sums(x, x) - own),
+            inside=inside,
+            cross=by_group(kernel_row_sums(x, y)),
+            across=kernel_row_sums(y, x),
+        )
+
+    def within_mean(self) -> Tensor:
+        """Return the kernel's mean over pairs of different drawings."""
+        n = self.sizes.sum()
+        return self.within.sum() / (n * (n - 1))
+
+    def left_out(self) -> Tensor:
+        """(p,) KID without each group, but for what does not depend on the drawings."""
+        n, m = self.sizes.sum() - self.sizes, len(self.across)
+        pairs = self.within.sum() - 2 * self.within + self.inside
+        return pairs / (n * (n - 1)) - 2 * (self.cross.sum() - self.cross) / (n * m)
+
+
+def _jackknifed(estimate: float, drawn: Tensor, reference: Tensor, confidence: float) -> Interval:
+    """Return the interval from the values with one left out of either set.
+
+    The degrees of freedom are Welch's, of a sum of two variances.
+    """
+    variances = [
+        float((len(left) - 1) / len(left) * (left - left.mean()).square().sum())
+        for left in (drawn, reference)
+    ]
+    total = sum(variances)
+    if total == 0:
+        return Interval(estimate, estimate, estimate)
+    sides = zip(variances, (drawn, reference), strict=True)
+    dof = total**2 / sum(one**2 / (len(left) - 1) for one, left in sides)
+    return Interval.around(estimate, _t_quantile(confidence, dof) * math.sqrt(total))
+
+
+def _groups(count: int, groups: Sequence[int] | None) -> Tensor:
+    """(count,) -> the groups numbered from 0."""
+    if groups is None:
+        return torch.arange(count)
+    if len(groups) != count:
+        raise ConfigError(
+            f"`groups` has {len(groups)} numbers but there are {count} generated pictures. Pass "
+            "the caption of each picture."
+        )
+    numbered: Tensor = torch.tensor(list(groups)).unique(return_inverse=True)[1]
+    if int(numbered.max()) < 2:
+        raise ConfigError(
+            f"KID's interval needs pictures of at least 3 captions but got "
+            f"{int(numbered.max()) + 1}. Draw for more captions, or pass no `groups`."
+        )
+    return numbered
+
+
+def _values(name: str, values: Sequence[float] | Tensor) -> Tensor:
+    measured = torch.as_tensor(values, dtype=torch.float64).detach().cpu()
+    if measured.ndim != 1 or not bool(measured.isfinite().all()):
+        raise ConfigError(
+            f"`{name}` must be a list of finite numbers but got {measured.tolist()}. Leave out "
+            "what could not be measured."
+        )
+    return measured
+
+
+def _t_quantile(confidence: float, dof: float) -> float:
+    """Return t with P(|T| < t) = confidence."""
+    if not 0 < confidence < 1:
+        raise ConfigError(f"`confidence` must lie between 0 and 1 but got {confidence}.")
+    from scipy.special import stdtrit
+
+    return float(stdtrit(dof, (1 + confidence) / 2))
