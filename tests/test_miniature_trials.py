@@ -182,7 +182,9 @@ def circles(svg):
 
 def test_dots_stand_where_the_axis_says():
     svg = dot_plot(
-        "t", "n", [("a", Interval(0, 0, 0)), ("b", Interval(50, 45, 55)), ("c", Interval(100, 100, 100))],
+        "t",
+        "n",
+        [("a", Interval(0, 0, 0)), ("b", Interval(50, 45, 55)), ("c", Interval(100, 100, 100))],
         digits=0,
     )
     a, b, c = circles(svg)
