@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..scoft_training.backbones import backbone_names
-from ..scoft_training.config import MemoryConfig, TrainConfig, preset_differences
+from ..scoft_training.config import MemoryConfig, TrainConfig, options, preset_differences
 from ..scoft_training.events import StoppedEvent
 from . import host
 from .live import LiveRun, decided, revision
@@ -17,6 +17,10 @@ from .types import ScoftDataset, require_dataset
 from .widgets import allow_download, config_from_widgets, widgets
 
 __all__ = ["TrainLora"]
+
+# Saved graphs know widgets by their place, so an option that came later stands behind the others.
+_LATER = ("snapshot_every",)
+_FIRST = tuple(option.name for option in options(TrainConfig) if option.name not in _LATER)
 
 
 class TrainLora(io.ComfyNode):
@@ -40,9 +44,10 @@ class TrainLora(io.ComfyNode):
                 io.LoraModel.Input(
                     "existing_lora", optional=True, tooltip="A LoRA of the same rank to go on from."
                 ),
-                *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}),
+                *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}, only=_FIRST),
                 *widgets(MemoryConfig),
                 allow_download("a helper network"),
+                *widgets(TrainConfig, only=_LATER),
             ],
             outputs=[
                 io.LoraModel.Output(display_name="lora"),

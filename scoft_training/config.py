@@ -306,6 +306,14 @@ class TrainConfig:
         advanced=True,
         changes_weights=False,
     )
+    snapshot_every: int = _option(
+        0,
+        "The LoRA so far is written as a file of its own every n steps and stays, to be compared "
+        "with the others in a grid; 0 never.",
+        minimum=0,
+        maximum=1_000_000,
+        changes_weights=False,
+    )
 
     @property
     def global_batch_size(self) -> int:

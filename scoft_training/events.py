@@ -23,6 +23,7 @@ __all__ = [
     "PlanEvent",
     "PreviewEvent",
     "SettingsEvent",
+    "SnapshotEvent",
     "StepEvent",
     "StopRequested",
     "StoppedEvent",
@@ -136,6 +137,17 @@ class CheckpointEvent:
 
 
 @dataclass(frozen=True)
+class SnapshotEvent:
+    """The LoRA as it is after `step` steps lies in the run's folder, as a file of its own.
+
+    `name` is the file's path inside that folder.
+    """
+
+    step: int
+    name: str
+
+
+@dataclass(frozen=True)
 class CaptionEvent:
     """The generic captions drawn for the picture of row `row`.
 
@@ -210,6 +222,7 @@ Event = (
     | ValidationEvent
     | PreviewEvent
     | CheckpointEvent
+    | SnapshotEvent
     | CaptionEvent
     | NegativeEvent
     | WarningEvent

@@ -18,6 +18,7 @@ from .events import (
     PlanEvent,
     PreviewEvent,
     SettingsEvent,
+    SnapshotEvent,
     StepEvent,
     StoppedEvent,
     ValidationEvent,
@@ -147,6 +148,8 @@ def _sentence(event: Event) -> str:
         return f"step {event.step}: {event.name}: {event.prompt}"
     if isinstance(event, CheckpointEvent):
         return f"step {event.step}: checkpoint written"
+    if isinstance(event, SnapshotEvent):
+        return f"step {event.step}: LoRA kept in {event.name}"
     if isinstance(event, CaptionEvent):
         captions = (
             f"{caption} ({', '.join(flags)})" if flags else caption

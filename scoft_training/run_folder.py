@@ -1,4 +1,4 @@
-"""A run's own folder: config.json, events.jsonl, checkpoints/, previews/, lora.safetensors.
+"""A run's own folder: config.json, events.jsonl, checkpoints/, previews/, snapshots/ and the LoRA.
 
 A stopped run leaves lora-step-<step>.safetensors as well: the LoRA as far as it was trained.
 
@@ -18,7 +18,7 @@ from PIL import Image
 from .checkpoints import TrainingState, latest_step, load_latest, save_checkpoint
 from .errors import OutputError, ResumeError
 from .events import CheckpointEvent, Event, PreviewEvent, to_json
-from .files import copy_file, file_sha256, write_aside, write_json
+from .files import copy_file, file_sha256, remove_leftovers, write_aside, write_json
 
 __all__ = ["RunFolder", "read_history", "read_steps"]
 
@@ -115,6 +115,14 @@ class RunFolder:
         """Where the LoRA of a run lies that was stopped after `step` steps."""
         return self.path / f"lora-step-{step:08d}.safetensors"
 
+    def snapshot(self, step: int) -> Path:
+        """Where the LoRA as it is after `step` steps is kept, whatever checkpoints are."""
+        return self.path / "snapshots" / f"step-{step:08d}.safetensors"
+
+    def snapshots(self) -> list[Path]:
+        """Return the snapshots that are there, by step."""
+        return sorted((self.path / "snapshots").glob("step-*.safetensors"))
+
     def log(self, events: Iterable[Event]) -> None:
         """Append events to events.jsonl, each as one line.
 
@@ -159,17 +167,23 @@ class RunFolder:
         self.require_free_output()
         copy_file(self.lora_path, self._output)
 
-    def renew(self, write: Callable[[Path], None]) -> None:
-        """Let `write` replace the finished LoRA; a copy of it that was handed out is replaced, too.
+    def renew(self, write: Callable[[Path], None], path: Path | None = None) -> None:
+        """Let `write` replace a LoRA of the run; a copy of it that was handed out is replaced, too.
+
+        Args:
+            write: given the path, replaces the file.
+            path: of a snapshot; None is the finished LoRA.
 
         Raises:
             OutputError: it cannot be written.
         """
         if not self._writes:
             return
-        copy = self._output if self._output is not None and self._output.exists() else None
-        is_ours = copy is not None and file_sha256(copy) == file_sha256(self.lora_path)
-        write(self.lora_path)
+        copy = self._output if path is None else None
+        is_ours = (
+            copy is not None and copy.exists() and file_sha256(copy) == file_sha256(self.lora_path)
+        )
+        write(path or self.lora_path)
         if copy is not None and is_ours:
             copy_file(self.lora_path, copy)
 
@@ -231,6 +245,8 @@ class RunFolder:
 
     def load(self) -> TrainingState | None:
         """Return the newest checkpoint, or None at the beginning of a run."""
+        if self._writes:
+            remove_leftovers(self.path / "snapshots")
         return load_latest(self.path / "checkpoints", self._run_id)
 
     def save(self, state: TrainingState, *, keep: int) -> CheckpointEvent:

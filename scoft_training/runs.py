@@ -26,6 +26,7 @@ from .events import (
     FinishedEvent,
     PhaseEvent,
     SettingsEvent,
+    SnapshotEvent,
     StepEvent,
     StoppedEvent,
     StopRequested,
@@ -166,7 +167,7 @@ class _Run:
                 trained_parameters=sum(value.numel() for value in trainer.parameters.values()),
             )
             try:
-                yield from self._steps(trainer, folder, previews)
+                yield from self._steps(made, trainer, previews)
             except StopRequested:
                 yield self._save(trainer, folder)
                 so_far = folder.lora_so_far(trainer.step)
@@ -218,14 +219,20 @@ class _Run:
         )
 
     def _steps(
-        self, trainer: Trainer, folder: RunFolder, previews: Previews | None
+        self, made: Prepared, trainer: Trainer, previews: Previews | None
     ) -> Iterator[Event]:
+        folder, snapshot_every = made.folder, self._config.snapshot_every
         save_every, preview_every = self._config.save_every, self._config.preview_every
         for event in trainer.run(self._should_stop):
             yield event
             if not isinstance(event, StepEvent):
                 continue
             self._last_losses |= event.losses
+            # Before the checkpoint, or a run killed between the two would go on without it.
+            if snapshot_every and event.step % snapshot_every == 0:
+                path = folder.snapshot(event.step)
+                self._write_lora(path, made.base, self._record(made, event.step))
+                yield SnapshotEvent(event.step, path.relative_to(folder.path).as_posix())
             if save_every and event.step % save_every == 0:
                 yield self._save(trainer, folder)
             last = event.step == self._config.steps
@@ -257,15 +264,17 @@ class _Run:
             write_lora(path, lora, dtype=self._plan.lora_dtype)
 
     def _restate_rights(self, made: Prepared) -> None:
-        """Bring a finished LoRA's header up to date with what is said of credit and consent now."""
-        lora = read_lora(made.folder.lora_path, made.base.unet)
-        record = self._record(made, self._config.steps)
+        """Bring a finished run's headers up to date with what is said of credit and consent now."""
+        record, dtype = self._record(made, self._config.steps), self._plan.lora_dtype
         now = {key: text for key, text in lora_metadata(record).items() if key in RIGHTS_KEYS}
-        rest = {key: text for key, text in lora.metadata.items() if key not in RIGHTS_KEYS}
-        if {**rest, **now} == lora.metadata:
-            return
-        restated, dtype = Lora(lora.layers, {**rest, **now}), self._plan.lora_dtype
-        made.folder.renew(lambda path: write_lora(path, restated, dtype=dtype))
+        for snapshot in (None, *made.folder.snapshots()):
+            lora = read_lora(snapshot or made.folder.lora_path, made.base.unet)
+            rest = {key: text for key, text in lora.metadata.items() if key not in RIGHTS_KEYS}
+            if {**rest, **now} == lora.metadata:
+                continue
+            restated = Lora(lora.layers, {**rest, **now})
+            write = functools.partial(write_lora, lora=restated, dtype=dtype)
+            made.folder.renew(write, snapshot)
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)

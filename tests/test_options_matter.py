@@ -56,6 +56,7 @@ WITHOUT_EFFECT = {
     "preview_every": 2,
     "preview_prompts": "a house",
     "preview_steps": 3,
+    "snapshot_every": 2,
 }
 
 
