@@ -1,0 +1,202 @@
+"""What sets a grid's models apart from one of them: differences with intervals, in words and plots.
+
+Not here: what was measured (`scoring`), and how the models stand by themselves (`metrics_report`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .checkpoint_choice import TRIPLE
+from .errors import ConfigError, unknown_name
+from .intervals import difference_interval
+from .score_records import Difference, MetricValue, ModelScores, Scores
+
+if TYPE_CHECKING:
+    from .plots import Plot
+
+__all__ = [
+    "QUESTIONS",
+    "baseline_of",
+    "comparison_plots",
+    "comparison_table",
+    "differences_from",
+    "verdict",
+]
+
+QUESTIONS = {
+    "copies": "Does it copy my photos?",
+    "knows": "Does it know my culture?",
+    "forgot": "Did it forget the rest?",
+}
+"""What each of `checkpoint_choice.TRIPLE` answers."""
+
+_VERDICTS = {"better": "better", "worse": "worse", "unclear": "no clear difference"}
+
+
+def baseline_of(scores: Scores, baseline: str = "") -> str:
+    """Return the name of the model that the others are compared with.
+
+    Args:
+        scores: of a grid.
+        baseline: a model's name; empty takes the one that the scores were made with, or the first
+            model where that was not drawn.
+
+    Raises:
+        ConfigError: no model has that name.
+    """
+    names = [one.model.name for one in scores.models]
+    if baseline and baseline not in names:
+        raise ConfigError(f"`baseline`: {unknown_name('model', baseline, names)}")
+    own = str(scores.settings.get("baseline", ""))
+    return baseline or (own if own in names else names[0])
+
+
+def differences_from(scores: Scores, baseline: str = "") -> tuple[Difference, ...]:
+    """Return every metric of every other model minus the baseline's.
+
+    A mean over captions is compared caption by caption. The interval of a measure of whole sets,
+    as KID is, needs the pictures: it is there where these two were compared when they were scored.
+
+    Args:
+        scores: of a grid.
+        baseline: as in `baseline_of`.
+
+    Raises:
+        ConfigError: no model has that name.
+    """
+    name = baseline_of(scores, baseline)
+    against = next(one for one in scores.models if one.model.name == name)
+    known = dict(_known(scores))
+    found = []
+    for one in scores.models:
+        for metric in one.metrics if one is not against else ():
+            other = against.get(metric.key)
+            if other is not None:
+                pair = (one.model.name, name, metric.key)
+                found.append(known.get(pair) or _difference(pair, metric, other))
+    return tuple(found)
+
+
+def verdict(difference: Difference, better: str) -> str | None:
+    """Return "better" or "worse" where the interval leaves out 0, else "unclear".
+
+    Args:
+        difference: of one metric.
+        better: "lower", "higher", or "" for a metric without a direction.
+
+    Returns:
+        None where there is no interval or no direction.
+    """
+    if not better or difference.low is None or difference.high is None:
+        return None
+    if difference.low <= 0 <= difference.high:
+        return "unclear"
+    return "better" if (difference.low > 0) == (better == "higher") else "worse"
+
+
+def comparison_table(scores: Scores, baseline: str = "") -> str:
+    """Return the differences as lines of text, a block a metric.
+
+    Raises:
+        ConfigError: as in `differences_from`.
+    """
+    name = baseline_of(scores, baseline)
+    lines = [f"Differences from {name}, with 95 % intervals"]
+    for metric, rows in _by_metric(scores, differences_from(scores, name)):
+        direction = f"; {metric.better} is better" if metric.better else ""
+        lines += ["", f"{_heading(metric)}{direction}"]
+        width = max(len(one.model) for one in rows)
+        lines += [f"  {one.model:{width}}  {_said(one, metric)}" for one in rows]
+    if len(lines) == 1:
+        lines.append("There is no other model in this grid, or nothing was measured of both.")
+    return "\n".join(lines)
+
+
+def comparison_plots(scores: Scores, baseline: str = "") -> list[Plot]:
+    """Return a plot of the differences for each of the three questions that was answered.
+
+    Raises:
+        ConfigError: as in `differences_from`.
+    """
+    from .plots import interval_plot
+
+    name = baseline_of(scores, baseline)
+    wanted = {metric.key for one in scores.models for metric in _triple(one)}
+    return [
+        interval_plot(
+            f"{_heading(metric)}: difference from {name}",
+            f"Below 0 is better than {name}. Bars are 95 % intervals: one that reaches 0 tells no "
+            "difference."
+            if metric.better == "lower"
+            else f"Above 0 is better than {name}. Bars are 95 % intervals: one that reaches 0 "
+            "tells no difference.",
+            [(one.model, one.value, one.low, one.high) for one in rows],
+            digits=_digits(rows),
+        )
+        for metric, rows in _by_metric(scores, differences_from(scores, name))
+        if metric.key in wanted
+    ]
+
+
+def _known(scores: Scores) -> Iterator[tuple[tuple[str, str, str], Difference]]:
+    """The differences that were measured with the pictures, in both directions."""
+    for one in scores.differences:
+        yield (one.model, one.baseline, one.key), one
+        low = None if one.high is None else -one.high
+        high = None if one.low is None else -one.low
+        turned = Difference(one.baseline, one.model, one.key, -one.value, low, high)
+        yield (one.baseline, one.model, one.key), turned
+
+
+def _difference(pair: tuple[str, str, str], metric: MetricValue, other: MetricValue) -> Difference:
+    shared = sorted(set(metric.prompts) & set(other.prompts))
+    if len(shared) < 2:
+        return Difference(*pair, metric.value - other.value)
+    mine, others = (dict(zip(one.prompts, one.per_caption, strict=True)) for one in (metric, other))
+    interval = difference_interval(
+        [mine[prompt] for prompt in shared], [others[prompt] for prompt in shared]
+    )
+    return Difference(*pair, interval.mean, interval.low, interval.high)
+
+
+def _triple(model: ModelScores) -> list[MetricValue]:
+    found = (getattr(model, name) for name in TRIPLE)
+    return [metric for metric in found if metric is not None]
+
+
+def _by_metric(
+    scores: Scores, differences: tuple[Difference, ...]
+) -> Iterator[tuple[MetricValue, list[Difference]]]:
+    """The differences of each metric, in the order in which metrics are first met."""
+    metrics = {metric.key: metric for one in scores.models for metric in one.metrics}
+    for key, metric in metrics.items():
+        if rows := [one for one in differences if one.key == key]:
+            yield metric, rows
+
+
+def _heading(metric: MetricValue) -> str:
+    return f"{metric.title} ({metric.unit})" if metric.unit else metric.title
+
+
+def _said(difference: Difference, metric: MetricValue) -> str:
+    digits = _digits([difference])
+    if difference.low is None or difference.high is None:
+        return f"{difference.value:+.{digits}f}  (no interval)"
+    ends = f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
+    word = verdict(difference, metric.better)
+    return f"{difference.value:+.{digits}f}  ({ends})" + (f"  {_VERDICTS[word]}" if word else "")
+
+
+def _digits(differences: list[Difference]) -> int:
+    """Decimals that show the largest of these numbers with three digits."""
+    largest = max(
+        abs(end) for one in differences for end in (one.value, one.low, one.high) if end is not None
+    )
+    return max(0, min(5, 2 - _power(largest)))
+
+
+def _power(value: float) -> int:
+    """The power of ten just below a number, 0 for 0."""
+    return int(f"{value:e}".rpartition("e")[2]) if value else 0
