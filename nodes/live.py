@@ -1,4 +1,5 @@
-"""What this server has opened: the runs that it trains or trained, the sets that nodes loaded.
+"""What this server has opened: the runs that it trains or trained, the sets that nodes loaded, the
+grids that they measured.
 
 Pages ask for these by id (`routes`); nothing else is answered. All of it is forgotten at the
 server's end, while the work folders stay.
@@ -29,8 +30,10 @@ __all__ = [
     "NotOpenError",
     "decided",
     "find_gallery",
+    "find_grid",
     "find_run",
     "open_dataset",
+    "open_grid",
     "revision",
     "shown",
 ]
@@ -102,6 +105,7 @@ class LiveRun:
 
 _runs: dict[str, LiveRun] = {}
 _galleries: dict[str, Gallery] = {}
+_grids: dict[str, Path] = {}
 _revisions: Counter[str] = Counter()
 
 
@@ -118,7 +122,7 @@ def find_run(run_id: str) -> LiveRun:
 
 def open_dataset(dataset: CanvasDataset) -> str:
     """Make a set known to pages; returns its id."""
-    name = hashlib.sha256(str(dataset.work.resolve()).encode("utf-8")).hexdigest()[:16]
+    name = _id(dataset.work)
     if name not in _galleries:
         _galleries[name] = Gallery(dataset.root, dataset.work)
     return name
@@ -138,6 +142,28 @@ def find_gallery(name: str) -> Gallery:
     if name not in _galleries:
         raise NotOpenError("This server has not opened that dataset. Queue its node once.")
     return _galleries[name]
+
+
+def open_grid(folder: Path) -> str:
+    """Make a grid with its scores known to pages; returns its id."""
+    name = _id(folder)
+    _grids[name] = folder
+    return name
+
+
+def find_grid(name: str) -> Path:
+    """Return the folder of an opened grid.
+
+    Raises:
+        NotOpenError: this server knows none of that id.
+    """
+    if name not in _grids:
+        raise NotOpenError("This server has not measured that grid. Queue its node once.")
+    return _grids[name]
+
+
+def _id(folder: Path) -> str:
+    return hashlib.sha256(str(folder.resolve()).encode("utf-8")).hexdigest()[:16]
 
 
 def decided(kind: str) -> None:

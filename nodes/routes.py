@@ -1,4 +1,4 @@
-"""The pack's HTTP routes: runs and datasets that this server opened, by id and never by path.
+"""The pack's HTTP routes: runs, datasets and grids that this server opened, by id and never by path.
 
 Reading and writing happens in threads, so that the server's event loop goes on.
 """
@@ -10,12 +10,15 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from ..scoft_training.config import PRESETS, TrainConfig, preset_values
 from ..scoft_training.errors import ConfigError, ScoftError
+from ..scoft_training.score_records import METRICS_FILE, read_scores
+from ..scoft_training.score_view import scores_for_page
 from . import host, live
 from .types import CanvasDataset
 from .widgets import shown_values
@@ -47,6 +50,8 @@ def add_routes() -> None:
         ("/scoft/runs/{run}/previews/{name}", _preview),
         ("/scoft/datasets/{dataset}", _dataset),
         ("/scoft/datasets/{dataset}/report", _report),
+        ("/scoft/grids/{grid}", _scores),
+        ("/scoft/grids/{grid}/report", _scores_report),
         ("/scoft/datasets/{dataset}/pictures/{sha256}", _picture),
         ("/scoft/datasets/{dataset}/rows/{sha256}/history", _history),
         ("/scoft/datasets/{dataset}/negatives/{set}", _negatives),
@@ -129,9 +134,25 @@ async def _dataset(request: web.Request) -> web.StreamResponse:
 
 async def _report(request: web.Request) -> web.StreamResponse:
     gallery = live.find_gallery(request.match_info["dataset"])
-    path = gallery.work / "report.html"
+    return _page(gallery.work / "report.html", "this dataset")
+
+
+async def _scores(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["grid"]
+    path = live.find_grid(name) / METRICS_FILE
+    scores = await asyncio.to_thread(read_scores, path)
+    seen = scores_for_page(scores, request.query.get("baseline", ""))
+    return web.json_response({"grid": name, **seen})
+
+
+async def _scores_report(request: web.Request) -> web.StreamResponse:
+    return _page(live.find_grid(request.match_info["grid"]) / "report.html", "this grid")
+
+
+def _page(path: Path, subject: str) -> web.StreamResponse:
+    """Answer with a report that a run of the node wrote."""
     if not path.is_file():
-        raise live.NotOpenError("There is no report on this dataset yet. Queue its node once.")
+        raise live.NotOpenError(f"There is no report on {subject} yet. Queue its node once.")
     # Captions are other people's text: the page may run nothing and fetch nothing.
     policy = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     headers = {

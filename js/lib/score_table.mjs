@@ -20,7 +20,7 @@ export function valueTable(scores, suggested) {
   const columns = columnsOf(scores.questions, scores.models, false);
   return table("Models and what was measured of them", columns, scores.models, (model) => [
     name(model),
-    model.name === suggested ? tag("suggested") : null,
+    ...(model.name === suggested ? [" ", tag("suggested")] : []),
   ]);
 }
 
