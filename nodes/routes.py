@@ -1,4 +1,4 @@
-"""The pack's HTTP routes: runs, datasets and grids that this server opened, by id and never by path.
+"""The pack's HTTP routes: runs, datasets and grids that this server opened, by id, not by path.
 
 Reading and writing happens in threads, so that the server's event loop goes on.
 """
@@ -140,8 +140,10 @@ async def _report(request: web.Request) -> web.StreamResponse:
 async def _scores(request: web.Request) -> web.StreamResponse:
     name = request.match_info["grid"]
     path = live.find_grid(name) / METRICS_FILE
-    scores = await asyncio.to_thread(read_scores, path)
-    seen = scores_for_page(scores, request.query.get("baseline", ""))
+    if not path.is_file():
+        raise live.NotOpenError("There are no scores of this grid any more. Queue its node again.")
+    baseline = request.query.get("baseline", "")
+    seen = await asyncio.to_thread(lambda: scores_for_page(read_scores(path), baseline))
     return web.json_response({"grid": name, **seen})
 
 
