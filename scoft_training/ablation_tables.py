@@ -39,6 +39,16 @@ class Estimate:
     mean: float
     half_width: float | None
 
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval."""
+        return None if self.half_width is None else self.mean - self.half_width
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval."""
+        return None if self.half_width is None else self.mean + self.half_width
+
     def text(self, digits: int) -> str:
         """Return it as tables show it, say `19.6 ± 1.2`."""
         mean = _rounded(self.mean, digits)

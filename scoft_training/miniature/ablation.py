@@ -6,14 +6,22 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor
 
+from ..ablation_tables import (
+    Column,
+    Table,
+    cells,
+    markdown_table,
+    over_seeds,
+    paired_differences,
+)
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
-from ..intervals import Interval, mean_interval
+from ..intervals import Interval
 from ..lora_files import read_lora
 from .arms import ARMS, BASE_ARM, ArmScale, negatives_request, train_config
 from .cultures import WRONGED
@@ -26,24 +34,20 @@ from .trials import draw_trial_negatives, train_trial
 
 __all__ = ["AblationRequest", "run_ablation"]
 
-Table: TypeAlias = "dict[str, dict[str, Interval]]"
-"""Row -> figure -> mean and interval."""
-
-_COLUMNS: tuple[tuple[str, str, int], ...] = (
-    ("kid", "KID", 0),
-    ("right", "right", 2),
-    ("stereotype", "stereotype", 2),
-    ("subject", "subject", 2),
-    ("similarity", "memorization", 3),
-    ("diversity_train", "DIV train", 3),
-    ("diversity_test", "DIV test", 3),
-    ("kid_others", "KID others", 0),
-    ("right_others", "others right", 2),
-    ("seen_kid", "KID, seen by the loss", 2),
-    ("seen_similarity", "memorization, seen by the loss", 3),
-    ("seconds", "seconds", 0),
+_COLUMNS = (
+    Column("kid", "KID", 0),
+    Column("right", "right", 2),
+    Column("stereotype", "stereotype", 2),
+    Column("subject", "subject", 2),
+    Column("similarity", "memorization", 3),
+    Column("diversity_train", "DIV train", 3),
+    Column("diversity_test", "DIV test", 3),
+    Column("kid_others", "KID others", 0),
+    Column("right_others", "others right", 2),
+    Column("seen_kid", "KID, seen by the loss", 2),
+    Column("seen_similarity", "memorization, seen by the loss", 3),
+    Column("seconds", "seconds", 0),
 )
-"""(figure, column title, digits)."""
 
 _COMPARED: tuple[tuple[str, str], ...] = (
     ("m", "ldm"),
@@ -215,10 +219,7 @@ class _Ablation:
                 results.setdefault(arm, []).append(figures)
         if any(len(rows) < len(request.seeds) for rows in results.values()):
             raise OutputError(f"{self._results}: a trial's file is gone. Run the command again.")
-        intervals = {
-            arm: {name: _interval([row[name] for row in rows]) for name, _, _ in _COLUMNS}
-            for arm, rows in results.items()
-        }
+        intervals = over_seeds(results, [column.key for column in _COLUMNS])
         write_json(
             request.folder / "table.json",
             {
@@ -231,8 +232,10 @@ class _Ablation:
                 "settings": request.settings(request.arms[-1], request.seeds[0]),
             },
         )
-        differences = paired_differences(results)
-        tables = [markdown_table(part) for part in (intervals, differences) if part]
+        differences = paired_differences(results, _COMPARED, _COMPARED_FIGURES)
+        tables = [
+            markdown_table(*cells(part, _COLUMNS)) for part in (intervals, differences) if part
+        ]
         write_text(request.folder / "table.md", "\n".join(tables))
         plots = ablation_plots(intervals)
         for name, plot in plots.items():
@@ -257,7 +260,7 @@ class _Ablation:
         )
         sections = [
             *(
-                (title, f'<div class="wide">{table(*_cells(part))}</div>')
+                (title, f'<div class="wide">{table(*cells(part, _COLUMNS))}</div>')
                 for title, part in (
                     ("Table", intervals),
                     ("Differences, paired by seed", differences),
@@ -270,55 +273,6 @@ class _Ablation:
         return page("SCoFT's ablation on the miniature", lead, sections)
 
 
-def _interval(values: Sequence[float]) -> Interval:
-    return mean_interval(values) if len(values) > 1 else Interval.around(values[0], 0.0)
-
-
-def paired_differences(results: dict[str, list[dict[str, float]]]) -> Table:
-    """Return what each step of the method changed: the differences of arms with the same seed.
-
-    Both arms of a seed see the same noise, in training and in evaluation, so what the seeds share
-    drops out; the intervals are narrower than those of the arms by themselves.
-
-    Args:
-        results: arm -> figures, one entry a seed, seeds in the same order.
-    """
-    return {
-        f"{arm} - {other}": {
-            name: _interval(
-                [a[name] - b[name] for a, b in zip(results[arm], results[other], strict=True)]
-            )
-            for name in _COMPARED_FIGURES
-        }
-        for arm, other in _COMPARED
-        if arm in results and other in results
-    }
-
-
-def _cells(intervals: Table) -> tuple[list[str], list[list[str]]]:
-    """A table's header and rows as text, with the columns that its rows have."""
-    first = next(iter(intervals.values()))
-    columns = [column for column in _COLUMNS if column[0] in first]
-    rows = [
-        [
-            arm,
-            *(
-                f"{row[name].mean:.{digits}f} ± {row[name].half_width:.{digits}f}"
-                for name, _, digits in columns
-            ),
-        ]
-        for arm, row in intervals.items()
-    ]
-    return ["arm", *(title for _, title, _ in columns)], rows
-
-
-def markdown_table(intervals: Table) -> str:
-    """Return the table as Markdown."""
-    header, rows = _cells(intervals)
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def ablation_plots(intervals: Table) -> dict[str, str]:
     """Return the plots as SVG, by the figure they show."""
     wanted = {
@@ -329,7 +283,15 @@ def ablation_plots(intervals: Table) -> dict[str, str]:
         "kid_others": ("KID of the other cultures", "lower is less harm", 0),
     }
     return {
-        name: dot_plot(title, note, [(a, row[name]) for a, row in intervals.items()], digits=digits)
+        name: dot_plot(
+            title,
+            note,
+            [
+                (arm, Interval.around(row[name].mean, row[name].half_width or 0.0))
+                for arm, row in intervals.items()
+            ],
+            digits=digits,
+        )
         for name, (title, note, digits) in wanted.items()
     }
 
