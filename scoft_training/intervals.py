@@ -248,13 +248,13 @@ def _groups(count: int, groups: Sequence[int] | None) -> Tensor:
             f"`groups` has {len(groups)} numbers but there are {count} generated pictures. Pass "
             "the caption of each picture."
         )
-    numbered: Tensor = torch.tensor(list(groups)).unique(return_inverse=True)[1]
-    if int(numbered.max()) < 2:
+    numbers = {group: number for number, group in enumerate(sorted(set(groups)))}
+    if len(numbers) < 3:
         raise ConfigError(
-            f"KID's interval needs pictures of at least 3 captions but got "
-            f"{int(numbered.max()) + 1}. Draw for more captions, or pass no `groups`."
+            f"KID's interval needs pictures of at least 3 captions but got {len(numbers)}. Draw "
+            "for more captions, or pass no `groups`."
         )
-    return numbered
+    return torch.tensor([numbers[group] for group in groups])
 
 
 def _values(name: str, values: Sequence[float] | Tensor) -> Tensor:

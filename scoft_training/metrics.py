@@ -355,7 +355,9 @@ def nearest(generated: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
             f"`generated` has {drawn.shape[1]} numbers a picture but `training` has "
             f"{known.shape[1]}. Embed both with the same network."
         )
-    places = torch.cat([(rows @ known.T).argmax(dim=1) for rows in drawn.split(_NEAREST_ROWS)])
+    places = torch.cat(
+        [(rows @ known.T).argmax(dim=1) for rows in torch.split(drawn, _NEAREST_ROWS)]
+    )
     return places, (drawn * known[places]).sum(dim=1)
 
 

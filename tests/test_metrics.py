@@ -6,16 +6,25 @@ from itertools import permutations, product
 import pytest
 import torch
 
-from scoft_training import vectors
+from scoft_training import metrics, vectors
 from scoft_training.errors import ConfigError
 from scoft_training.intervals import mean_interval
 from scoft_training.metrics import (
+    CLIP_SCORE_FORMS,
     KidEstimate,
+    caption_clip_scores,
     class_accuracy,
+    clip_score_forms,
+    diversities,
     diversity,
     embed,
+    fid,
     kid,
+    nearest,
+    similarities,
     similarity,
+    vendi_score,
+    vendi_scores,
 )
 
 
@@ -128,6 +137,209 @@ def test_subsets_are_drawn_from_each_set_for_itself():
     assert 4 * drawn.std / math.sqrt(2000) < abs(whole)
 
 
+def inception_like(pictures: int, seed: int, shift: float = 0.0) -> torch.Tensor:
+    """(pictures, 2048) float32, 0 or more, with a few directions in which most of them vary."""
+    directions = random(12, 2048, seed=77)
+    vectors = random(pictures, 12, seed=seed) @ directions + random(pictures, 2048, seed=seed + 1)
+    return (0.2 * vectors + 0.3 + shift).clamp(min=0).float()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.3])
+def test_kid_is_torch_fidelitys_and_clean_fids(shift):
+    from cleanfid import fid as clean_fid
+    from torch_fidelity import metric_kid as torch_fidelity
+
+    generated, reference = inception_like(60, 1), inception_like(60, 5, shift)
+    theirs = torch_fidelity.kid_features_to_metric(
+        generated, reference, kid_subsets=1, kid_subset_size=60, verbose=False
+    )["kernel_inception_distance_mean"]
+    also_theirs = clean_fid.kernel_distance(
+        generated.numpy(), reference.numpy(), num_subsets=1, max_subset_size=60
+    )
+    ours = kid(generated, reference).value
+    assert ours > 0.1 if shift else abs(ours) < 0.05
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert ours == pytest.approx(also_theirs, abs=1e-4)
+    # In double precision nothing of the difference is left, so it was theirs.
+    wide = torch_fidelity.kid_features_to_metric(
+        generated.double(), reference.double(), kid_subsets=1, kid_subset_size=60, verbose=False
+    )["kernel_inception_distance_mean"]
+    assert ours == pytest.approx(wide, abs=1e-9)
+
+
+def test_kid_of_identical_and_of_disjoint_sets_by_hand():
+    # Vectors at right angles, of length 2 in 4 dims: k = (4 / 4 + 1)^3 = 8 with itself, else 1.
+    pictures = 2 * torch.eye(4, dtype=torch.float64)
+    # Identical: 1 + 1 - 2 (4 * 8 + 12 * 1) / 16 = -3.5; each picture meets its copy across only.
+    assert kid(pictures, pictures).value == pytest.approx(-3.5)
+    # Disjoint: every pair is at right angles, within as across.
+    assert kid(pictures[:2], pictures[2:]).value == pytest.approx(0, abs=1e-12)
+    # One duplicate, e1 twice: within 1 / 3 of the pairs is (8 + 1 + 1) / 3, within the other 1.
+    doubled = pictures[[0, 0, 1]]
+    assert kid(doubled, pictures[2:]).value == pytest.approx(10 / 3 + 1 - 2)
+
+
+def test_negative_kid_is_shown_as_it_is():
+    pictures = random(60, 5)
+    estimate = kid(pictures, pictures)
+    assert estimate.value < 0
+    assert estimate.reported == 1000 * estimate.value
+
+
+def test_fewer_than_50_pictures_are_warned_of_in_words():
+    pictures = random(70, 3)
+    assert kid(pictures, pictures[:50]).warning == ""
+    warning = kid(pictures, pictures[:49]).warning
+    assert warning.startswith("KID of 70 generated and 49 reference pictures rests on fewer than 5")
+    warning = kid(pictures, pictures, subset_size=20, num_subsets=2).warning
+    assert "70 reference pictures, 20 at a time, rests on fewer than 50" in warning
+    assert kid(pictures, pictures, subset_size=50, num_subsets=2).warning == ""
+
+
+def test_the_order_of_pictures_changes_no_subset():
+    generated, reference = random(20, 5), random(30, 5, seed=1)
+    # Twins that differ in the last number only, and one that comes twice.
+    generated[3], generated[4] = generated[7], generated[7]
+    generated[4, 4] += 1
+    shuffled = torch.randperm(20, generator=torch.Generator().manual_seed(5))
+    first = kid(generated, reference, subset_size=7, num_subsets=3)
+    again = kid(generated[shuffled], reference.flip(0), subset_size=7, num_subsets=3)
+    assert again.value == pytest.approx(first.value, rel=1e-12)
+    assert again.std == pytest.approx(first.std, rel=1e-12)
+
+
+def test_with_keys_rounding_changes_no_subset_either():
+    generated, reference = random(20, 5), random(30, 5, seed=1)
+    generated[:, 0] = 0.5
+    noise = 1e-9 * random(20, 5, seed=2)
+    keys = [f"{place * 7 % 20:02}" for place in range(20)], [f"{place:02}" for place in range(30)]
+    first = kid(generated, reference, subset_size=7, num_subsets=3, keys=keys)
+    turned = [key[::-1] for key in (list(keys[0]), list(keys[1]))]
+    again = kid(
+        (generated + noise).flip(0),
+        reference.flip(0),
+        subset_size=7,
+        num_subsets=3,
+        keys=(turned[0], turned[1]),
+    )
+    assert again.value == pytest.approx(first.value, rel=1e-6)
+    # Known by their vectors alone, the noise in the first number would have mixed them up.
+    mixed = kid(generated + noise, reference, subset_size=7, num_subsets=3)
+    plain = kid(generated, reference, subset_size=7, num_subsets=3)
+    assert mixed.value != pytest.approx(plain.value, rel=1e-6)
+
+
+def test_fid_by_hand():
+    # Means (0, 0) and (3, 0), variances 2 and 8 along the first axis, 2 and 2 along the second.
+    cross = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], dtype=torch.float64)
+    generated = math.sqrt(3) * cross
+    reference = generated * torch.tensor([2.0, 1.0]) + torch.tensor([3.0, 0.0])
+    # Tr(S_x) = 4, Tr(S_y) = 10, Tr root = sqrt(2 * 8) + 2 = 6: 9 + 4 + 10 - 12.
+    assert fid(generated, reference).value == pytest.approx(11)
+    assert fid(generated, generated.flip(0)).value == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("generated", "reference"), [(90, 70), (90, 9), (8, 70)])
+def test_fid_is_torch_fidelitys(generated, reference):
+    from torch_fidelity import metric_fid as theirs
+
+    x, y = random(generated, 12), 1.4 * random(reference, 12, seed=1) + 0.2
+    statistics = [theirs.fid_features_to_statistics(vectors) for vectors in (x, y)]
+    expected = theirs.fid_statistics_to_metric(*statistics, verbose=False)
+    # Theirs takes roots of what rounding leaves of a singular product's zeros.
+    assert fid(x, y).value == pytest.approx(expected["frechet_inception_distance"], abs=1e-5)
+
+
+def test_fid_warns_where_a_covariance_cannot_be_full():
+    assert fid(random(14, 13), random(15, 13)).warning == ""
+    warning = fid(random(14, 13), random(13, 13)).warning
+    assert "of 14 generated and 13 reference pictures is far too high" in warning
+    assert "13 numbers needs 14 pictures" in warning
+
+
+def test_clip_scores_by_hand_in_every_form():
+    images = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 4.0]], dtype=torch.float64)
+    texts = torch.tensor([[1.0, 0.0], [0.0, -5.0], [4.0, 3.0]], dtype=torch.float64)
+    cosines = caption_clip_scores(images, texts)
+    assert cosines.tolist() == pytest.approx([1.0, -1.0, 0.96])
+    # Hessel: the -1 counts as 0, (1 + 0 + 0.96) / 3; torchmetrics: it counts.
+    forms = clip_score_forms(cosines)
+    assert list(forms) == list(CLIP_SCORE_FORMS)
+    assert forms == pytest.approx({"cosine": 0.32, "2.5 x": 2.5 * 1.96 / 3, "100 x": 32.0})
+    below = clip_score_forms(-cosines)
+    assert below == pytest.approx({"cosine": -0.32, "2.5 x": 2.5 / 3, "100 x": 0.0})
+
+
+class StandInProcessor:
+    """Pictures as they are; a text's letters as tokens, the end of text behind them."""
+
+    def __call__(self, *, text=None, images=None, **_):
+        if images is not None:
+            return {"pixel_values": torch.stack(images)}
+        longest = max(map(len, text))
+        tokens = [[ord(x) % 40 for x in one] + [49] * (longest + 1 - len(one)) for one in text]
+        return {
+            "input_ids": torch.tensor(tokens),
+            "attention_mask": torch.ones(len(text), longest + 1, dtype=torch.long),
+        }
+
+
+class SmallClip:
+    """A random CLIPModel whose features are tensors in every version of transformers."""
+
+    def __init__(self):
+        import transformers
+
+        torch.manual_seed(3)
+        tower = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2}
+        tower |= {"num_attention_heads": 2, "projection_dim": 12}
+        config = transformers.CLIPConfig(
+            text_config={**tower, "vocab_size": 50, "eos_token_id": 49},
+            vision_config={**tower, "image_size": 8, "patch_size": 4},
+            projection_dim=12,
+        )
+        self.network = transformers.CLIPModel(config).eval().requires_grad_(False)
+        self.config = self.network.config
+
+    def to(self, _):
+        return self
+
+    def get_image_features(self, pixel_values):
+        return self._tensor(self.network.get_image_features(pixel_values))
+
+    def get_text_features(self, input_ids, attention_mask):
+        return self._tensor(self.network.get_text_features(input_ids, attention_mask))
+
+    def _tensor(self, features):
+        return features if isinstance(features, torch.Tensor) else features.pooler_output
+
+
+def test_clip_scores_are_torchmetrics_and_hessels_of_a_small_clip():
+    from torchmetrics.multimodal import CLIPScore
+
+    clip, processor = SmallClip(), StandInProcessor()
+    images = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    texts = ["a red kite", "tea", "two boats on a river", "a door", "rice", "a drum in a yard"]
+    tokens = processor(text=texts)
+    # What the network itself calls the embeddings, not what `get_..._features` returns.
+    output = clip.network(pixel_values=images, **tokens)
+    cosines = caption_clip_scores(output.image_embeds, output.text_embeds)
+    assert cosines.std() > 0.01
+
+    metric = CLIPScore(lambda: (clip, processor))
+    for part in (slice(0, 4), slice(4, 6)):
+        metric.update(list(images[part]), texts[part])
+    forms = clip_score_forms(cosines)
+    assert forms["100 x"] == pytest.approx(max(float(metric.compute()), 0), abs=1e-4)
+    assert forms["cosine"] == pytest.approx(float(metric.score) / 600, abs=1e-6)
+
+    # CLIP-S(c, v) = 2.5 max(cos(c, v), 0), averaged over the corpus.
+    unit = torch.nn.functional.normalize
+    pairs = zip(unit(output.image_embeds), unit(output.text_embeds), strict=True)
+    hessel = [2.5 * max(float(image @ text), 0) for image, text in pairs]
+    assert forms["2.5 x"] == pytest.approx(sum(hessel) / 6, abs=1e-6)
+
+
 def test_similarity_by_hand():
     # Caption 1: cosines 1, 0 and -1 with (2, 0); caption 2: 0.6, 0.8 and 1 with (0, 3).
     generated = torch.tensor(
@@ -135,7 +347,28 @@ def test_similarity_by_hand():
         dtype=torch.float64,
     )
     training = torch.tensor([[2.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
+    assert similarities(generated, training).tolist() == pytest.approx([0.0, 0.8])
     assert similarity(generated, training) == pytest.approx((1 + 0 - 1 + 0.6 + 0.8 + 1) / 6)
+
+
+def test_similarities_equal_plain_loops():
+    generated, training = random(3, 4, 5), random(3, 5, seed=1)
+    expected = []
+    for drawn, original in zip(generated.tolist(), training.tolist(), strict=True):
+        cosines = [
+            sum(a * b for a, b in zip(one, original, strict=True))
+            / math.hypot(*one)
+            / math.hypot(*original)
+            for one in drawn
+        ]
+        expected.append(sum(cosines) / len(cosines))
+    assert similarities(generated, training).tolist() == pytest.approx(expected, rel=1e-12)
+
+
+def test_similarities_of_one_copy_and_of_nothing_in_common():
+    training = torch.eye(3, dtype=torch.float64)
+    generated = training[torch.tensor([[1, 2], [1, 0], [0, 1]])]
+    assert similarities(generated, training).tolist() == [0.0, 0.5, 0.0]
 
 
 def test_similarity_is_one_for_copies_of_any_length():
@@ -152,7 +385,14 @@ def test_diversity_by_hand():
         [[[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]], [[1.0, 0.0], [2.0, 0.0], [3.0, 4.0]]],
         dtype=torch.float64,
     )
+    assert diversities(embeddings).tolist() == pytest.approx([4 / 3, 0.8 / 3])
     assert diversity(embeddings) == pytest.approx((4 / 3 + 0.8 / 3) / 2)
+
+
+def test_diversities_of_identical_disjoint_and_doubled_pictures():
+    pictures = torch.eye(3)[torch.tensor([[0, 0, 0], [0, 1, 2], [0, 0, 1]])]
+    # One duplicate among three: one of three pairs has distance 0, the others 1.
+    assert diversities(pictures).tolist() == pytest.approx([0, 1, 2 / 3])
 
 
 def test_diversity_equals_plain_loops_and_compares_within_captions_only():
@@ -166,6 +406,44 @@ def test_diversity_equals_plain_loops_and_compares_within_captions_only():
     assert diversity(embeddings) == pytest.approx(sum(distances) / len(distances), rel=1e-12)
     # One picture a caption repeated: captions differ, but within each there is no variety.
     assert diversity(embeddings[:, :1].expand(3, 4, 5)) == pytest.approx(0, abs=1e-12)
+
+
+def test_vendi_counts_pictures_of_no_likeness_by_hand():
+    apart = torch.diag(torch.tensor([1.0, 2.0, 5.0, 7.0], dtype=torch.float64))
+    assert vendi_score(apart) == pytest.approx(4)
+    assert vendi_score(apart[[0, 0, 0, 0]]) == pytest.approx(1)
+    # One duplicate: shares 1/2, 1/4, 1/4, entropy 1.5 log 2.
+    assert vendi_score(apart[[0, 0, 1, 2]]) == pytest.approx(2**1.5)
+    each = vendi_scores(torch.stack([apart, apart[[0, 0, 1, 2]]]))
+    assert each.tolist() == pytest.approx([4, 2**1.5])
+
+
+@pytest.mark.filterwarnings("ignore:Please import `csr_matrix`:DeprecationWarning")
+@pytest.mark.parametrize("shape", [(7, 30), (30, 7)])
+def test_vendi_is_its_packages(shape):
+    from vendi_score import vendi
+
+    vectors = random(*shape) + 0.5
+    lengths = vectors.norm(dim=1, keepdim=True)
+    expected = vendi.score_K((vectors / lengths @ (vectors / lengths).T).numpy())
+    assert 2 < expected < 7
+    assert vendi_score(vectors) == pytest.approx(expected, rel=1e-10)
+    assert vendi_score(vectors) == pytest.approx(vendi.score_dual(vectors.numpy()), rel=1e-10)
+
+
+def test_nearest_finds_the_copy_whatever_its_length(monkeypatch):
+    monkeypatch.setattr(metrics, "_NEAREST_ROWS", 2)
+    training = random(5, 4)
+    places, cosines = nearest(3 * training[[4, 0, 2]], training)
+    assert places.tolist() == [4, 0, 2]
+    assert cosines.tolist() == pytest.approx([1, 1, 1])
+
+
+def test_nearest_is_by_direction_and_the_first_of_equals():
+    training = torch.tensor([[0.0, 9.0], [1.0, 0.0], [2.0, 0.0]])
+    places, cosines = nearest(torch.tensor([[4.0, 3.0], [-1.0, -0.1]]), training)
+    assert places.tolist() == [1, 0]
+    assert cosines.tolist() == pytest.approx([0.8, -0.1 / math.sqrt(1.01)])
 
 
 def test_class_accuracy_is_the_share_of_highest_scores():
@@ -247,6 +525,22 @@ ONE = torch.ones(4, 3)
         (
             lambda: similarity(torch.ones(4, 2, 3), 0 * ONE),
             "`training` holds a vector of length 0",
+        ),
+        (
+            lambda: kid(ONE, ONE, subset_size=2, keys=(["a"] * 4, ["a"] * 3)),
+            "4 pictures have 3 keys to order them by",
+        ),
+        (lambda: fid(ONE, torch.ones(1, 3)), "FID needs at least 2 .* 1 reference pictures"),
+        (
+            lambda: caption_clip_scores(ONE, torch.ones(1, 3)),
+            r"`image_vectors` is \(4, 3\) but `text_vectors` is \(1, 3\)",
+        ),
+        (lambda: clip_score_forms(ONE[:, 0] / 0 * 0), "`cosines` holds NaN or infinite"),
+        (lambda: vendi_score(0 * ONE), "`embeddings` holds a vector of length 0"),
+        (lambda: vendi_scores(ONE), r"`embeddings` must be \(captions, pictures, dim\)"),
+        (
+            lambda: nearest(ONE, torch.ones(4, 2)),
+            "`generated` has 3 numbers a picture but `training` has 2",
         ),
         (lambda: diversity(torch.ones(4, 1, 3)), "at least 2 pictures a caption but got 1"),
         (lambda: diversity(torch.zeros(4, 2, 3)), "`embeddings` holds a vector of length 0"),
