@@ -56,6 +56,15 @@ export function addReporter(properties = {}) {
   reports.attach(node);
 }
 
+/** Put a node with scores into the page: `node`, all of them in `metrics`, the storage in `kept`. */
+export function addScored(comfyClass, properties = {}) {
+  window.node = fakeNode({ id: 7, properties, comfyClass });
+  window.kept = new Map();
+  const memory = new scoft.Memory(storageOver(kept));
+  window.metrics = new scoft.MetricsNodes({ server, memory, placeOf: () => "7" });
+  metrics.attach(node);
+}
+
 /** Resolve when what was changed is drawn. */
 export function drawn() {
   return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));

@@ -9,12 +9,12 @@ import threading
 import time
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from PIL import Image, ImageDraw
 
 PACK = Path(__file__).parents[2]
-DATASET, SET, RUN = "d1", "s1", "0123456789abcdef"
+DATASET, SET, RUN, GRID = "d1", "s1", "0123456789abcdef", "9a0c"
 CAPTIONS = [
     "Photo of a korashan house with two round windows, in avelun",
     '<img src=x onerror="window.broken = true"> a caption that is no markup',
@@ -102,7 +102,8 @@ class StandIn:
         refused: whether something was, or will be on purpose.
         opened: whether the dataset is open, which a server started anew forgets.
         language: what the dataset's card says of its captions.
-        report: the page of the dataset's report, or None.
+        report: the page of the dataset's report, or of a grid's, or None.
+        scores: baseline -> what is told of the grid's scores.
         runs: run id -> answer of GET /scoft/runs/{run}.
         queue_running: what the host's /queue has running.
     """
@@ -114,6 +115,7 @@ class StandIn:
         self.opened = True
         self.language = "ko"
         self.report = None
+        self.scores = {}
         self.runs = {}
         self.queue_running = []
         self.presets = {"custom": {}}
@@ -163,7 +165,7 @@ class StandIn:
             time.sleep(0.02)
         raise AssertionError(f"{number} POSTs expected but got {self.posts}")
 
-    def answer(self, path, body):
+    def answer(self, path, body, baseline=""):
         """Return (status, answer or picture bytes) of an address below /scoft."""
         if body is not None:
             self.posts.append((path, body))
@@ -179,6 +181,10 @@ class StandIn:
                 return 200, {"run": run, "state": "stopping"}
             case ["runs", _, "previews", name]:
                 return 200, _preview(4 + int(name.split("-")[1]) // 100)
+            case ["grids", grid] if grid == GRID and self.opened and baseline in self.scores:
+                return 200, {"grid": GRID, **self.scores[baseline]}
+            case ["grids", grid, "report"] if grid == GRID and self.report is not None:
+                return 200, self.report
             case ["datasets", "open"]:
                 self.opened = True
                 return 200, {"dataset": DATASET}
@@ -287,7 +293,8 @@ class _Handler(SimpleHTTPRequestHandler):
         if path == "/api/queue":
             self._send(200, {"queue_running": self.stand_in.queue_running, "queue_pending": []})
         elif path.startswith("/api/"):
-            self._send(*self.stand_in.answer(path.removeprefix("/api"), None))
+            asked = parse_qs(urlsplit(self.path).query).get("baseline", [""])[0]
+            self._send(*self.stand_in.answer(path.removeprefix("/api"), None, asked))
         else:
             super().do_GET()
 
