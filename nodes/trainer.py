@@ -44,7 +44,9 @@ class TrainLora(io.ComfyNode):
                 io.LoraModel.Input(
                     "existing_lora", optional=True, tooltip="A LoRA of the same rank to go on from."
                 ),
-                *widgets(TrainConfig, choices={"perceptual_backbone": backbone_names()}, only=_FIRST),
+                *widgets(
+                    TrainConfig, choices={"perceptual_backbone": backbone_names()}, only=_FIRST
+                ),
                 *widgets(MemoryConfig),
                 allow_download("a helper network"),
                 *widgets(TrainConfig, only=_LATER),
