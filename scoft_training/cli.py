@@ -21,6 +21,7 @@ from .dataset_commands import add_dataset
 from .errors import ConfigError, OutputError, ScoftError
 from .events import PlanEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
+from .grid_commands import add_grid
 from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
 from .model_commands import add_model
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_negatives,
         _add_train,
         _add_generate,
+        add_grid,
         add_lora,
         add_model,
         add_takedown,

@@ -1,10 +1,10 @@
-"""The LoRAs that a run left, by training step; and the adapter inside a resumable checkpoint."""
+"""The LoRAs of a grid's models: named ones, and those that a run left, by training step."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -16,13 +16,33 @@ from .grids import GridSource
 from .lora_files import lora_from_state_dict, read_lora, read_metadata
 from .lora_layers import Lora
 
-__all__ = ["read_any_lora", "run_loras"]
+__all__ = ["named_lora", "read_any_lora", "run_loras"]
 
 _NAME = re.compile(r"step-(\d{8})\.safetensors")
 _OF_CHECKPOINT = {"run_id", "step", "values"}
 """What a checkpoint's header holds, and no LoRA's (`checkpoints`)."""
 _ADAPTER = "lora."
 """How the names of a checkpoint's LoRA weights begin (`trainer`)."""
+
+
+def named_lora(text: str) -> tuple[str, str, float]:
+    """Return name, file and strength of `name = file @ strength`.
+
+    Without a name it is the file's without its folder and ending, without a strength 1. A file's
+    name may hold these signs itself where a name, or a strength, is given.
+
+    Raises:
+        ConfigError: there is no file.
+    """
+    name, equals, rest = (part.strip() for part in text.partition("="))
+    if not equals:
+        name, rest = "", text.strip()
+    strength = 1.0
+    if match := re.fullmatch(r"(.+?)\s*@\s*([+-]?[0-9]*\.?[0-9]+)", rest):
+        rest, strength = match[1], float(match[2])
+    if not rest:
+        raise ConfigError(f"{text!r}: names no LoRA file. Write NAME=FILE, or NAME=FILE@STRENGTH.")
+    return name or PurePath(rest.replace("\\", "/")).stem, rest, strength
 
 
 def run_loras(run_folder: Path) -> list[GridSource]:
