@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,7 +68,12 @@ def warn(node_id: Any, message: str) -> None:
 
 
 def carry_out(
-    events: Iterator[Event], node_id: Any, *, main: str, work: Path, run: LiveRun | None = None
+    events: Iterator[Event],
+    node_id: Any,
+    *,
+    main: str | Sequence[str],
+    work: Path,
+    run: LiveRun | None = None,
 ) -> FinishedEvent | StoppedEvent:
     """Let an engine call run to its end, telling the host; returns its last event.
 
@@ -77,7 +82,7 @@ def carry_out(
     Args:
         events: the call's.
         node_id: of the node that makes it.
-        main: name of the phase that takes longest (`Course`).
+        main: name of the phase that takes longest, or of several (`Course`).
         work: the work folder, where drawn negatives lie.
         run: the training, which pages may follow and stop.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .events import Event, FinishedEvent, PhaseEvent, StepEvent
 
 __all__ = ["Course"]
@@ -16,11 +18,12 @@ class Course:
     not known beforehand, so each further phase takes half of what is left there.
 
     Args:
-        main: name of the phase that takes longest; "steps" means training's.
+        main: name of the phase that takes longest; "steps" means training's. Of several, in their
+            order, each takes an equal part of the middle, and what comes between them none.
     """
 
-    def __init__(self, main: str) -> None:
-        self._main = main
+    def __init__(self, main: str | Sequence[str]) -> None:
+        self._mains = (main,) if isinstance(main, str) else tuple(main)
         self._phase = ""
         self._low, self._high, self._limit = 0.0, 0.0, _MAIN[0]
         self.fraction = 0.0
@@ -40,7 +43,10 @@ class Course:
             self._phase = phase
             self._low = self._high
             self._high += (self._limit - self._high) / 2
-            if phase == self._main:
-                (self._low, self._high), self._limit = _MAIN, 1.0
+            if phase in self._mains:
+                low, high = _MAIN
+                part, place = (high - low) / len(self._mains), self._mains.index(phase) + 1
+                self._low, self._high = low + part * (place - 1), low + part * place
+                self._limit = 1.0 if place == len(self._mains) else self._high
         part = done / total if total else 1.0
         self.fraction = max(self.fraction, self._low + part * (self._high - self._low))

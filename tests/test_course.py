@@ -36,6 +36,23 @@ def test_training_is_its_steps_and_a_resumed_run_begins_where_it_was():
     assert course.advance(step(1000, 1000)) == pytest.approx(0.9)
 
 
+def test_several_main_phases_share_the_middle_and_one_that_is_left_out_is_passed():
+    course = Course(["a", "b", "c", "d"])
+    events = [
+        (PhaseEvent("load a", 1, 1), 0.05),
+        (PhaseEvent("a", 1, 2), 0.2),
+        (PhaseEvent("a", 2, 2), 0.3),
+        (PhaseEvent("load b", 1, 1), 0.3),
+        (PhaseEvent("c", 0, 2), 0.5),
+        (PhaseEvent("d", 1, 2), 0.8),
+        (PhaseEvent("d", 2, 2), 0.9),
+        (PhaseEvent("write", 1, 1), 0.95),
+    ]
+    assert [course.advance(event) for event, _ in events] == pytest.approx(
+        [fraction for _, fraction in events]
+    )
+
+
 def test_it_never_falls_and_empty_phases_are_done():
     course = Course("negatives")
     assert course.advance(PhaseEvent("depth", 0, 0)) == pytest.approx(0.05)
