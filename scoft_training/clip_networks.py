@@ -7,6 +7,7 @@ imported when a CLIP is loaded.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,19 @@ from .backbone_interface import BackboneRequest, PerceptualBackbone
 from .errors import ModelFileError
 from .weights import WeightsSpec, fill_network, load_tensors
 
-__all__ = ["CLIP_RN50", "CLIP_RN101", "CLIP_VIT_B32", "ClipBackbone", "load_clip"]
+__all__ = [
+    "CLIP_CONFIG_FILE",
+    "CLIP_RN50",
+    "CLIP_RN101",
+    "CLIP_VIT_B32",
+    "ClipBackbone",
+    "clip_configs",
+    "clip_statistics",
+    "load_clip",
+    "openai_clip",
+]
+
+CLIP_CONFIG_FILE = "open_clip_config.json"
 
 
 class ClipBackbone(PerceptualBackbone):
@@ -76,14 +89,9 @@ def load_clip(spec: WeightsSpec, model_name: str, request: BackboneRequest) -> C
     import open_clip
 
     path = request.find(spec)
-    model_config = open_clip.get_model_config(model_name)
-    preprocess_config: dict[str, Any] = {}
-    origin = f"CLIP {model_name.removesuffix('-quickgelu')}"
-    is_resnet = isinstance(model_config["vision_cfg"]["layers"], list)
-    config_path = path.with_name("open_clip_config.json")
-    if path.name.startswith("open_clip_") and config_path.is_file():
-        model_config, preprocess_config = _read_config(config_path)
-        origin = f"the CLIP that {config_path.name} describes"
+    is_resnet = isinstance(open_clip.get_model_config(model_name)["vision_cfg"]["layers"], list)
+    model_config, preprocess_config, origin = clip_configs(path, model_name)
+    config_path = path.with_name(CLIP_CONFIG_FILE)
     kind = "ModifiedResNet" if is_resnet else "VisionTransformer"
     try:
         # On meta nothing is allocated or drawn, and the text tower costs nothing.
@@ -94,15 +102,7 @@ def load_clip(spec: WeightsSpec, model_name: str, request: BackboneRequest) -> C
                 text_cfg={"layers": 1},
                 quick_gelu=model_config.get("quick_gelu", False),
             ).visual
-        constants = {
-            key: torch.tensor(preprocess_config.get(key, default), dtype=torch.float64).view(
-                3, 1, 1
-            )
-            for key, default in (
-                ("mean", open_clip.OPENAI_DATASET_MEAN),
-                ("std", open_clip.OPENAI_DATASET_STD),
-            )
-        }
+        constants = clip_statistics(preprocess_config)
         image_size = int(model_config["vision_cfg"].get("image_size", 224))
     # What a config file says reaches constructors that check little, so every kind is translated.
     except Exception as error:
@@ -140,6 +140,36 @@ def load_clip(spec: WeightsSpec, model_name: str, request: BackboneRequest) -> C
     )
 
 
+def clip_configs(path: Path, model_name: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return open_clip's settings of the CLIP in a file, of its pictures, and what to call it.
+
+    Args:
+        path: the weights; open_clip_config.json beside open_clip_model.safetensors decides.
+        model_name: open_clip's, which decides where there is none.
+
+    Raises:
+        ModelFileError: the config beside the weights cannot be read.
+    """
+    import open_clip
+
+    config_path = path.with_name(CLIP_CONFIG_FILE)
+    if path.name.startswith("open_clip_") and config_path.is_file():
+        return *_read_config(config_path), f"the CLIP that {config_path.name} describes"
+    origin = f"CLIP {model_name.removesuffix('-quickgelu')}"
+    return open_clip.get_model_config(model_name), {}, origin
+
+
+def clip_statistics(preprocess_config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return mean and std of a CLIP's pictures, (3, 1, 1) each; openai's where none are named."""
+    import open_clip
+
+    defaults = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    return {
+        key: torch.tensor(preprocess_config.get(key, default), dtype=torch.float64).view(3, 1, 1)
+        for key, default in defaults.items()
+    }
+
+
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -151,7 +181,8 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         ) from error
 
 
-def _openai_clip(name: str, file_name: str, sha256: str, hub_repo: str) -> WeightsSpec:
+def openai_clip(name: str, file_name: str, sha256: str, hub_repo: str) -> WeightsSpec:
+    """Return how openai's file of a CLIP is found: its own, or the hub's copy in safetensors."""
     return WeightsSpec(
         name=name,
         file_names=(file_name, "open_clip_model.safetensors"),
@@ -162,19 +193,19 @@ def _openai_clip(name: str, file_name: str, sha256: str, hub_repo: str) -> Weigh
     )
 
 
-CLIP_RN101 = _openai_clip(
+CLIP_RN101 = openai_clip(
     "clipconv",
     "RN101.pt",
     "8fa8567bab74a42d41c5915025a8e4538c3bdbe8804a470a72f30b0d94fab599",
     "timm/resnet101_clip.openai",
 )
-CLIP_RN50 = _openai_clip(
+CLIP_RN50 = openai_clip(
     "clipconv_rn50",
     "RN50.pt",
     "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762",
     "timm/resnet50_clip.openai",
 )
-CLIP_VIT_B32 = _openai_clip(
+CLIP_VIT_B32 = openai_clip(
     "clip_vit_b32",
     "ViT-B-32.pt",
     "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af",

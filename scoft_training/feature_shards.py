@@ -1,6 +1,6 @@
 """Vectors of pictures on disk, by the digests of network and picture: `picture_features`' cache.
 
-<cache>/<network's digest, 32 digits>/<digest of its content>.safetensors holds `pictures` (rows,
+<cache>/<digest, 32 digits>/<digest of its content>.safetensors holds `pictures` (rows,
 32) bytes, the sha256 of each picture, and `vectors` (rows, dim) float32. A shard is written once
 and never changed, so any number of processes may write. Everything here may be deleted at any time.
 """
@@ -29,7 +29,7 @@ class FeatureShards:
 
     Args:
         cache: the folder of all networks; None keeps nothing.
-        digest: the network's.
+        digest: of the network and what else decides its vectors.
         dim: length of its vectors.
     """
 

@@ -17,8 +17,19 @@ from torch import Tensor, nn
 from .backbone_interface import BackboneRequest, PerceptualBackbone
 from .errors import ModelFileError
 from .weight_folders import FolderSpec
+from .weights import load_tensors
 
-__all__ = ["BLIP2", "DINOV2", "Blip2Backbone", "Dinov2Backbone", "load_blip2", "load_dinov2"]
+__all__ = [
+    "BLIP2",
+    "DINOV2",
+    "IMAGENET_STATISTICS",
+    "Blip2Backbone",
+    "Dinov2Backbone",
+    "hub_settings",
+    "load_blip2",
+    "load_dinov2",
+    "load_hub_network",
+]
 
 _FILES = (("config.json",), ("model.safetensors", "model.safetensors.index.json"))
 
@@ -41,7 +52,9 @@ BLIP2 = FolderSpec(
     hub_revision=_BLIP2_REVISION,
 )
 
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of each channel of ImageNet's pictures."""
+
 _CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 
@@ -88,7 +101,7 @@ def load_dinov2(request: BackboneRequest) -> Dinov2Backbone:
     import transformers
 
     files = request.find_folder(DINOV2)
-    network, config = _load(
+    network, config = load_hub_network(
         transformers.Dinov2Model,
         files,
         request,
@@ -101,13 +114,13 @@ def load_dinov2(request: BackboneRequest) -> Dinov2Backbone:
     return Dinov2Backbone(
         DINOV2.name,
         network,
-        settings=_settings(
+        settings=hub_settings(
             config, "num_attention_heads", "layer_norm_eps", "hidden_act", "use_swiglu_ffn"
         ),
         dtype=request.dtype,
         # Trained at 518, it is used at 224 everywhere, its own image processor included.
         image_size=min(224, int(config.image_size)),
-        constants=_statistics(_IMAGENET),
+        constants=_statistics(IMAGENET_STATISTICS),
     )
 
 
@@ -120,7 +133,7 @@ def load_blip2(request: BackboneRequest) -> Blip2Backbone:
     import transformers
 
     files = request.find_folder(BLIP2)
-    network, config = _load(
+    network, config = load_hub_network(
         transformers.Blip2VisionModelWithProjection,
         files,
         request,
@@ -133,8 +146,8 @@ def load_blip2(request: BackboneRequest) -> Blip2Backbone:
         BLIP2.name,
         network,
         settings={
-            "vision": _settings(config.vision_config, *shared),
-            "qformer": _settings(config.qformer_config, *shared, "cross_attention_frequency"),
+            "vision": hub_settings(config.vision_config, *shared),
+            "qformer": hub_settings(config.qformer_config, *shared, "cross_attention_frequency"),
         },
         dtype=request.dtype,
         image_size=int(config.vision_config.image_size),
@@ -142,7 +155,7 @@ def load_blip2(request: BackboneRequest) -> Blip2Backbone:
     )
 
 
-def _load(
+def load_hub_network(
     model_class: Any,
     files: Sequence[Path],
     request: BackboneRequest,
@@ -151,7 +164,7 @@ def _load(
     may_lack: tuple[str, ...],
     exact: tuple[str, ...],
 ) -> tuple[Any, Any]:
-    """Return a network of transformers and its config, from config.json and safetensors alone.
+    """Return a network of transformers and its config, from config.json and tensors alone.
 
     Args:
         model_class: decides which code runs; nothing in the folder does.
@@ -183,9 +196,7 @@ def _load(
     logging.set_verbosity_error()
     try:
         network, report = model_class.from_pretrained(
-            config_path.parent,
-            local_files_only=True,
-            use_safetensors=True,
+            **_source(model_class, config_path, weights_path),
             # fp16 and bf16 files fit into float32 exactly, so the digest is theirs.
             dtype=torch.float64 if request.dtype == torch.float64 else torch.float32,
             # Its backward pass repeats itself on CUDA, which that of fused attention need not.
@@ -216,7 +227,24 @@ def _load(
     return network, network.config
 
 
-def _settings(config: Any, *names: str) -> dict[str, Any]:
+def _source(model_class: Any, config_path: Path, weights_path: Path) -> dict[str, Any]:
+    """Return the arguments of from_pretrained that say where config and weights are."""
+    if weights_path.suffix == ".bin":
+        # Older folders of the hub hold a torch file, which is read here: tensors or nothing.
+        return {
+            "pretrained_model_name_or_path": None,
+            "config": model_class.config_class.from_json_file(config_path),
+            "state_dict": load_tensors(weights_path),
+        }
+    return {
+        "pretrained_model_name_or_path": config_path.parent,
+        "local_files_only": True,
+        "use_safetensors": True,
+    }
+
+
+def hub_settings(config: Any, *names: str) -> dict[str, Any]:
+    """Return what a config says of `names`, for a digest."""
     # Chosen by name: what later versions of transformers add to a config changes no digest.
     return {name: getattr(config, name) for name in names}
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,7 +18,12 @@ from torch import Tensor
 
 from .backbone_interface import BackboneRequest, PerceptualBackbone
 from .backbones import backbone_description, backbone_names, load_backbone
+from .clip_networks import CLIP_VIT_B32
+from .clip_score_network import CLIP_VIT_L14, load_clip_score
+from .dino_networks import DINO_VITS16, load_dino, load_dinov2_token
 from .errors import ConfigError, unknown_name
+from .hub_networks import DINOV2
+from .inception_network import INCEPTION, load_inception
 from .metric_network_interface import MetricNetwork, TextMetricNetwork, squeezed
 from .metrics import embed
 from .models import resolve_device
@@ -30,6 +36,7 @@ __all__ = [
     "metric_network_description",
     "metric_network_names",
     "register_metric_network",
+    "text_metric_network_names",
 ]
 
 MetricNetworkLoader = Callable[[BackboneRequest], MetricNetwork]
@@ -40,19 +47,34 @@ MetricNetworkLoader = Callable[[BackboneRequest], MetricNetwork]
 class _Entry:
     loader: MetricNetworkLoader
     description: str
+    reads_text: bool
 
 
 _REGISTRY: dict[str, _Entry] = {}
 
 
-def register_metric_network(name: str, loader: MetricNetworkLoader, *, description: str) -> None:
-    """Make a network known under `name`, in place of one or a backbone that had that name."""
-    _REGISTRY[name] = _Entry(loader, description)
+def register_metric_network(
+    name: str, loader: MetricNetworkLoader, *, description: str, reads_text: bool = False
+) -> None:
+    """Make a network known under `name`, in place of one or a backbone that had that name.
+
+    Args:
+        name: under which it is chosen.
+        loader: builds it.
+        description: a sentence for those who choose.
+        reads_text: whether the loader returns a `TextMetricNetwork`.
+    """
+    _REGISTRY[name] = _Entry(loader, description, reads_text)
 
 
 def metric_network_names() -> tuple[str, ...]:
     """Return the registered names, then those of the other perceptual backbones."""
     return (*_REGISTRY, *(name for name in backbone_names() if name not in _REGISTRY))
+
+
+def text_metric_network_names() -> tuple[str, ...]:
+    """Return the names of those that read texts, too, as CLIP Score needs."""
+    return tuple(name for name, entry in _REGISTRY.items() if entry.reads_text)
 
 
 def metric_network_description(name: str) -> str:
@@ -107,7 +129,7 @@ def load_metric_network(
         ) from error
 
 
-class BackboneNetwork(MetricNetwork):
+class _BackboneNetwork(MetricNetwork):
     """A perceptual backbone's features, each map's mean over its places, side by side.
 
     Args:
@@ -146,7 +168,7 @@ _LAYERS = {
 }
 
 
-def _of_backbone(name: str, request: BackboneRequest) -> BackboneNetwork:
+def _of_backbone(name: str, request: BackboneRequest) -> _BackboneNetwork:
     if request.dtype not in (torch.float32, torch.float64):
         raise ConfigError(
             f"The metric network {name!r} cannot run in {request.dtype}. Choose float32 or float64."
@@ -159,9 +181,30 @@ def _of_backbone(name: str, request: BackboneRequest) -> BackboneNetwork:
         allow_download=request.allow_download,
         search_folders=request.search_folders,
     )
-    return BackboneNetwork(backbone)
+    return _BackboneNetwork(backbone)
 
 
 def _require_known(name: str) -> None:
     if name not in metric_network_names():
         raise ConfigError(unknown_name("metric network", name, metric_network_names()))
+
+
+register_metric_network(
+    INCEPTION.name, load_inception, description="torch-fidelity's Inception-v3, for KID and FID."
+)
+for _spec, _model_name, _description in (
+    (CLIP_VIT_B32, "ViT-B-32-quickgelu", "CLIP ViT-B/32, for CLIP Score and CLIP-I."),
+    (CLIP_VIT_L14, "ViT-L-14-quickgelu", "CLIP ViT-L/14, the same with a larger network."),
+):
+    register_metric_network(
+        _spec.name,
+        partial(load_clip_score, _spec, _model_name),
+        description=_description,
+        reads_text=True,
+    )
+register_metric_network(
+    DINO_VITS16.name, load_dino, description="DINO ViT-S/16's class token, DreamBooth's measure."
+)
+register_metric_network(
+    DINOV2.name, load_dinov2_token, description="DINOv2 ViT-L/14's class token."
+)

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from .errors import ConfigError, DatasetError
 from .feature_shards import FeatureShards
-from .files import file_sha256
+from .files import digest_text, file_sha256
 from .metric_network_interface import MetricNetwork
 from .picture_folders import PictureFile
-from .pictures import open_picture
+from .pictures import decide_crop, open_picture
 
 __all__ = ["PictureFeatures", "Unreadable"]
 
@@ -49,6 +49,8 @@ class PictureFeatures:
             processes may fill it at once. None keeps nothing.
         batch_size: pictures that go through the network at once; without effect on the vectors.
         skip_unreadable: go on without pictures that cannot be read.
+        square: cut pictures to their centre square first, as training does, so that drawings are
+            compared with pictures of their own shape.
 
     Attributes:
         skipped: the pictures that were left out so far, each once.
@@ -64,6 +66,7 @@ class PictureFeatures:
         *,
         batch_size: int = 16,
         skip_unreadable: bool = False,
+        square: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"`batch_size` must be 1 or more but got {batch_size}.")
@@ -71,7 +74,9 @@ class PictureFeatures:
         self.skipped: list[Unreadable] = []
         self._batch_size = batch_size
         self._skip = skip_unreadable
-        self._shards = FeatureShards(cache, network.digest, network.dim)
+        self._square = square
+        digest = digest_text(f"{network.digest} of centre squares") if square else network.digest
+        self._shards = FeatureShards(cache, digest, network.dim)
 
     def kept(self, files: Sequence[PictureFile]) -> list[PictureFile]:
         """Return those of the files that were not left out: whose vectors `of` returned."""
@@ -174,6 +179,11 @@ class PictureFeatures:
                 f"{file.path} is not the picture that was listed: it has changed since. Bring the "
                 "old one back, or list the pictures anew."
             )
+        if self._square:
+            crop = decide_crop(image.size, mode="center", seed=0, picture_sha256=file.sha256)
+            # On whole pixels: nothing is resampled here.
+            left, top, right, bottom = map(round, crop.box(image.size))
+            image = image.crop((left, top, right, bottom))
         values = torch.from_numpy(np.array(image, dtype=np.float32)) / 255
         return self.network.prepare(values.permute(2, 0, 1)[None])[0]
 

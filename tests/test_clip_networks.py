@@ -271,9 +271,13 @@ def test_a_written_clip_is_the_one_that_open_clip_reads(clip_folders):
 
 def test_the_public_names_are_pinned():
     assert clip_networks.__all__ == [
+        "CLIP_CONFIG_FILE",
         "CLIP_RN50",
         "CLIP_RN101",
         "CLIP_VIT_B32",
         "ClipBackbone",
+        "clip_configs",
+        "clip_statistics",
         "load_clip",
+        "openai_clip",
     ]

@@ -50,7 +50,7 @@ def test_dinov2_gives_all_tokens_of_the_last_layer_before_the_norm(hub):
         lambda module, inputs, output: seen.append(output)
     )
     with torch.no_grad():
-        model.double()(pixel_values=normalised(images, hub_networks._IMAGENET))
+        model.double()(pixel_values=normalised(images, hub_networks.IMAGENET_STATISTICS))
     hook.remove()
     (features,) = load("dinov2", folder).features(images)
     # 42 / 14 = 3 patches a side and the class token.
@@ -101,7 +101,7 @@ def test_preprocessing_is_torchs_antialiased_bicubic_and_the_networks_own_statis
         resized = torch.nn.functional.interpolate(
             images, size=(side, side), mode="bicubic", antialias=True
         )
-        statistics = hub_networks._IMAGENET if name == "dinov2" else hub_networks._CLIP
+        statistics = hub_networks.IMAGENET_STATISTICS if name == "dinov2" else hub_networks._CLIP
         wanted = normalised(resized, statistics)
         torch.testing.assert_close(backbone.preprocess(images), wanted, rtol=1e-6, atol=1e-6)
 
@@ -110,7 +110,7 @@ def test_the_statistics_are_those_of_the_networks_own_processors():
     import transformers
 
     for values, prefix in (
-        (hub_networks._IMAGENET, "IMAGENET_DEFAULT"),
+        (hub_networks.IMAGENET_STATISTICS, "IMAGENET_DEFAULT"),
         (hub_networks._CLIP, "OPENAI_CLIP"),
     ):
         assert values[0] == tuple(getattr(transformers.image_utils, f"{prefix}_MEAN"))
@@ -335,8 +335,11 @@ def test_the_public_names_are_pinned():
     assert hub_networks.__all__ == [
         "BLIP2",
         "DINOV2",
+        "IMAGENET_STATISTICS",
         "Blip2Backbone",
         "Dinov2Backbone",
+        "hub_settings",
         "load_blip2",
         "load_dinov2",
+        "load_hub_network",
     ]
