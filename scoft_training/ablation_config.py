@@ -212,7 +212,7 @@ class _Reader:
             folder=folder or self._folder(),
             base=self._local(base),
             device=self._text("", self._values, "device") or "auto",
-            allow_download=self._flag("allow_download", True),
+            allow_download=self._flag("", self._values, "allow_download"),
             seeds=self._seeds(),
             cultures=self._cultures(),
             arms=arms,
@@ -274,7 +274,7 @@ class _Reader:
             self._require_name("[arms]", name)
             if not isinstance(entry, dict):
                 raise self._error("[arms]", f"`{name}` must be a section of its own: {where}.")
-            if self._lora(where, entry):
+            if self._flag(where, entry, "lora"):
                 arms.append(Arm(name, self._train(where, shared, entry)))
             elif len(entry) > 1:
                 raise self._error(
@@ -282,6 +282,7 @@ class _Reader:
                 )
             else:
                 arms.append(Arm(name, None))
+        self._require_different("[arms]", [arm.name for arm in arms])
         bases = [arm for arm in arms if arm.train is None]
         if len(bases) > 1:
             names = " and ".join(f"[arms.{arm.name}]" for arm in bases)
@@ -292,12 +293,6 @@ class _Reader:
             )
         # The base is always measured: what it draws is what the others are compared with.
         return (*(bases or [Arm(BASE_ARM, None)]), *(arm for arm in arms if arm.train is not None))
-
-    def _lora(self, where: str, entry: Mapping[str, Any]) -> bool:
-        lora = entry.get("lora", True)
-        if not isinstance(lora, bool):
-            raise self._error(where, f"`lora` must be true or false but got {lora!r}.")
-        return lora
 
     def _train(self, where: str, shared: Mapping[str, Any], own: Mapping[str, Any]) -> TrainConfig:
         """Return an arm's options: [train] with its preset, then the arm's preset, then its own."""
@@ -412,10 +407,10 @@ class _Reader:
             raise self._error(where, f"`{key}` must be text in quotes but got {value!r}.")
         return value
 
-    def _flag(self, key: str, default: bool) -> bool:
-        value = self._values.get(key, default)
+    def _flag(self, where: str, values: Mapping[str, Any], key: str) -> bool:
+        value = values.get(key, True)
         if not isinstance(value, bool):
-            raise self._error("", f"`{key}` must be true or false but got {value!r}.")
+            raise self._error(where, f"`{key}` must be true or false but got {value!r}.")
         return value
 
     def _beside(self, name: str) -> Path:
