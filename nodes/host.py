@@ -30,7 +30,9 @@ __all__ = [
     "apply_lora",
     "dataset_folder",
     "dataset_names",
+    "folder_state",
     "helper_folders",
+    "input_folder",
     "interrupted",
     "is_ours",
     "load_image",
@@ -252,6 +254,34 @@ def new_dataset_folder(name: str) -> Path:
             f"`name`: {name!r} is no folder's name. Use letters, digits, spaces, - and _."
         )
     return Path(folder_paths.get_input_directory()) / name
+
+
+def input_folder(name: str) -> Path:
+    """Return a folder of pictures below the input folder.
+
+    Raises:
+        ConfigError: there is none of that name, or the name leads out of the input folder.
+    """
+    root = Path(folder_paths.get_input_directory())
+    inside = Path(name)
+    leads_out = inside.anchor or ".." in inside.parts or "\0" in name or "\\" in name
+    if leads_out or not name or not (root / inside).is_dir():
+        raise ConfigError(
+            f"There is no folder {name!r} in ComfyUI's input folder. Put the pictures there, and "
+            "name the folder as it is called below the input folder."
+        )
+    return root / inside
+
+
+def folder_state(name: str) -> str:
+    """Return what changes with the files of a folder below the input folder; "" where is none."""
+    try:
+        folder = input_folder(name)
+        found = [(path.as_posix(), path.stat()) for path in sorted(folder.rglob("*"))]
+    except (ConfigError, OSError):
+        return ""
+    text = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in found)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def work_folder(dataset: Path) -> Path:
