@@ -7,48 +7,38 @@ names in any script; in a picture they are drawn with a font of this machine tha
 
 from __future__ import annotations
 
-import hashlib
-import html
-import io
 import math
-import re
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from .errors import ConfigError
-from .lettering import font_for
+from .plot_paper import (
+    INK,
+    LETTERS,
+    MARGIN,
+    RULE,
+    SMALL,
+    SOFT,
+    WIDTH,
+    Paper,
+    as_picture,
+    as_svg,
+    shortened,
+    written,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.font_manager import FontProperties
 
 __all__ = ["Plot", "Series", "curve_plot", "interval_plot"]
 
-_WIDTH = 480
-_INK, _SOFT, _RULE, _PAPER = "#1f2430", "#5b6272", "#dfe2e9", "#ffffff"
 _COLOURS = ("#0072b2", "#d55e00", "#008060", "#9b4f96", "#8a6d00", "#56708a")
-"""Told apart with any kind of colour vision, each at least 4.5 : 1 against the paper where it is
-written with (after Okabe and Ito, darkened)."""
-
-_TITLE, _LETTERS, _SMALL = 15.0, 12.0, 11.0
-_MARGIN = 10.0
-_LINE = 1.35
-"""Height of a line of text, in letters' sizes."""
-
-_STROKES = "stroke-linejoin: round; stroke-linecap: butt"
-_SVG_FONTS = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
-
-# matplotlib's settings are one per process: whoever draws changes them for that moment.
-_drawing = threading.RLock()
+"""Told apart with any kind of colour vision, and dark enough on white to write with (after Okabe
+and Ito)."""
 
 
 @dataclass(frozen=True)
@@ -78,25 +68,22 @@ class Plot:
         note: how to read it, say which way is better.
         words: its numbers as a sentence, for those who cannot see it.
         height: of what stands below title and note, in points; the whole is 480 wide.
-        body: draws that onto (figure, top and bottom in points from the figure's lower edge).
+        body: draws that.
     """
 
     title: str
     note: str
     words: str
     height: float
-    body: Callable[[_Paper], None] = field(repr=False)
+    body: Callable[[Paper], None] = field(repr=False)
 
     def svg(self) -> str:
         """Return an `<svg>` that stands by itself or in a page beside others, the same each time.
 
         It has the natural size of 480 points; a page may scale it by its style.
         """
-        with _settings():
-            buffer = io.StringIO()
-            metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            self._figure().savefig(buffer, format="svg", metadata=metadata)
-        return _tidied(buffer.getvalue(), f"{self.title}. {self.note}. {self.words}")
+        label = f"{self.title}. {self.note}. {self.words}"
+        return as_svg(lambda: written(self.title, self.note, self.height, self.body), label)
 
     def image(self, width: int = 960) -> Image.Image:
         """Return it as an RGB picture.
@@ -109,42 +96,7 @@ class Plot:
         """
         if width < 100:
             raise ConfigError(f"`width` of a plot must be 100 pixels or more but got {width}.")
-        with _settings():
-            buffer = io.BytesIO()
-            self._figure().savefig(buffer, format="png", dpi=width / _WIDTH * 72)
-        buffer.seek(0)
-        with Image.open(buffer) as drawn:
-            picture: Image.Image = drawn.convert("RGB")
-        # Rounding of inches can miss a pixel.
-        size = width, round(width * picture.height / picture.width)
-        return picture.resize(size, Image.Resampling.LANCZOS)
-
-    def _figure(self) -> Figure:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        canvas: Any = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=72))
-        ruler = canvas.get_renderer()
-
-        def width_of(text: str, size: float, weight: str = "normal") -> float:
-            font = _font(text, size, weight)
-            return float(ruler.get_text_width_height_descent(text, font, False)[0])
-
-        titles = _lines(self.title, lambda text: width_of(text, _TITLE, "bold"))
-        notes = _lines(self.note, lambda text: width_of(text, _SMALL)) if self.note else []
-        head = _MARGIN + _LINE * (_TITLE * len(titles) + _SMALL * len(notes)) + 8
-        height = head + self.height
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), dpi=72, facecolor=_PAPER)
-        paper = _Paper(figure, height, self.height, width_of)
-        top = height - _MARGIN
-        for line in titles:
-            paper.text(_MARGIN, top, line, size=_TITLE, weight="bold", va="top")
-            top -= _LINE * _TITLE
-        for line in notes:
-            paper.text(_MARGIN, top, line, size=_SMALL, colour=_SOFT, va="top")
-            top -= _LINE * _SMALL
-        self.body(paper)
-        return figure
+        return as_picture(lambda: written(self.title, self.note, self.height, self.body), width)
 
 
 def interval_plot(
@@ -176,7 +128,7 @@ def interval_plot(
         for name, value, low, high in rows
     )
 
-    def body(paper: _Paper) -> None:
+    def body(paper: Paper) -> None:
         _draw_intervals(paper, rows, _span(known), digits)
 
     return Plot(title, note, words, 26.0 * len(rows) + 34, body)
@@ -221,79 +173,37 @@ def curve_plot(
     if mark is not None:
         words += f"; {mark_name}: {axis} {mark:g}"
 
-    def body(paper: _Paper) -> None:
+    def body(paper: Paper) -> None:
         axes = _curve_axes(paper, series, levels, _span(known, tight=True), axis, whole_steps)
         for one, colour in zip(series, _colours(len(series)), strict=True):
             _draw_curve(axes, one, colour)
         if mark is not None:
-            axes.axvline(mark, color=_INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            axes.axvline(mark, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             _mark(paper, axes, mark, mark_name)
 
     return Plot(title, note, words, 226.0, body)
 
 
-@dataclass(frozen=True)
-class _Paper:
-    """A figure measured in points from its lower left corner."""
-
-    figure: Figure
-    height: float
-    free: float
-    width_of: Callable[..., float]
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        *,
-        size: float = _LETTERS,
-        colour: str = _INK,
-        weight: str = "normal",
-        **place: Any,
-    ) -> None:
-        """Write a text at a place."""
-        font = _font(words, size, weight)
-        at = (x / _WIDTH, y / self.height)
-        self.figure.text(*at, words, fontproperties=font, color=colour, **place)
-
-    def axes(self, left: float, right: float, bottom: float, top: float) -> Axes:
-        """Return empty axes between these edges."""
-        axes = self.figure.add_axes(
-            (
-                left / _WIDTH,
-                bottom / self.height,
-                (right - left) / _WIDTH,
-                (top - bottom) / self.height,
-            )
-        )
-        for side in axes.spines.values():
-            side.set_visible(False)
-        axes.set_axisbelow(True)
-        axes.tick_params(length=0, labelsize=_SMALL, labelcolor=_SOFT, pad=5)
-        return axes
-
-
 def _draw_intervals(
-    paper: _Paper,
+    paper: Paper,
     rows: Sequence[tuple[str, float, float | None, float | None]],
     span: tuple[float, float],
     digits: int,
 ) -> None:
     values = [_number(value, digits) for _, value, _, _ in rows]
-    most = 0.4 * _WIDTH
-    names = [_shortened(name, most, paper.width_of) for name, *_ in rows]
-    left = _MARGIN + max(paper.width_of(name, _LETTERS) for name in names) + 14
-    right = _WIDTH - _MARGIN - max(paper.width_of(value, _LETTERS) for value in values) - 14
+    most = 0.4 * WIDTH
+    names = [shortened(name, most, paper.width_of) for name, *_ in rows]
+    left = MARGIN + max(paper.width_of(name, LETTERS) for name in names) + 14
+    right = WIDTH - MARGIN - max(paper.width_of(value, LETTERS) for value in values) - 14
     bottom = 30.0
     axes = paper.axes(left, right, bottom, paper.free)
     axes.set_xlim(*span)
     axes.set_ylim(len(rows), 0)
     axes.set_yticks([])
     axes.xaxis.set_major_locator(_locator(4 if right - left < 250 else 6))
-    axes.grid(axis="x", color=_RULE, linewidth=1)
+    axes.grid(axis="x", color=RULE, linewidth=1)
     if span[0] < 0 < span[1]:
-        axes.axvline(0, color=_SOFT, linewidth=1, zorder=1)
+        axes.axvline(0, color=SOFT, linewidth=1, zorder=1)
     colour = _COLOURS[0]
     for place, (_, value, low, high) in enumerate(rows):
         middle = place + 0.5
@@ -302,12 +212,12 @@ def _draw_intervals(
         axes.plot([value], [middle], "o", color=colour, markersize=7, clip_on=False)
         y = bottom + (len(rows) - middle) * (paper.free - bottom) / len(rows)
         paper.text(left - 14, y, names[place], ha="right", va="center_baseline")
-        end = _WIDTH - _MARGIN
-        paper.text(end, y, values[place], ha="right", va="center_baseline", colour=_SOFT)
+        end = WIDTH - MARGIN
+        paper.text(end, y, values[place], ha="right", va="center_baseline", colour=SOFT)
 
 
 def _curve_axes(
-    paper: _Paper,
+    paper: Paper,
     series: Sequence[Series],
     levels: Sequence[tuple[str, float]],
     span: tuple[float, float],
@@ -315,7 +225,7 @@ def _curve_axes(
     whole_steps: bool,
 ) -> Axes:
     """Return axes of the right size with dashed levels and the names at the right edge."""
-    labels = [(value, name, _SOFT) for name, value in levels]
+    labels = [(value, name, SOFT) for name, value in levels]
     if len(series) > 1:
         labels += [
             (one.y[-1], one.name, colour)
@@ -323,11 +233,11 @@ def _curve_axes(
             if len(one.y)
         ]
     labels = [
-        (value, _shortened(name, 0.3 * _WIDTH, paper.width_of, _SMALL), colour)
+        (value, shortened(name, 0.3 * WIDTH, paper.width_of, SMALL), colour)
         for value, name, colour in labels
     ]
-    room = max((paper.width_of(name, _SMALL) for _, name, _ in labels), default=-6.0) + 8
-    left, right, bottom, top = 58.0, _WIDTH - _MARGIN - max(room, 12.0), 42.0, paper.free - 16
+    room = max((paper.width_of(name, SMALL) for _, name, _ in labels), default=-6.0) + 8
+    left, right, bottom, top = 58.0, WIDTH - MARGIN - max(room, 12.0), 42.0, paper.free - 16
     axes = paper.axes(left, right, bottom, top)
     axes.set_ylim(*span)
     places = sorted({x for one in series for x in one.x})
@@ -338,14 +248,14 @@ def _curve_axes(
     else:
         axes.xaxis.set_major_locator(_locator(6, integer=whole_steps))
     axes.yaxis.set_major_locator(_locator(5))
-    axes.grid(axis="y", color=_RULE, linewidth=1)
-    paper.text((left + right) / 2, 12, axis, size=_SMALL, colour=_SOFT, ha="center")
+    axes.grid(axis="y", color=RULE, linewidth=1)
+    paper.text((left + right) / 2, 12, axis, size=SMALL, colour=SOFT, ha="center")
     for _, value in levels:
-        axes.axhline(value, color=_SOFT, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
+        axes.axhline(value, color=SOFT, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
     scale = (top - bottom) / (span[1] - span[0])
     wanted = [bottom + (value - span[0]) * scale for value, _, _ in labels]
-    for y, (_, name, colour) in zip(_apart(wanted, _SMALL * 1.25), labels, strict=True):
-        paper.text(right + 6, y, name, size=_SMALL, colour=colour, va="center_baseline")
+    for y, (_, name, colour) in zip(_apart(wanted, SMALL * 1.25), labels, strict=True):
+        paper.text(right + 6, y, name, size=SMALL, colour=colour, va="center_baseline")
     return axes
 
 
@@ -367,13 +277,13 @@ def _draw_curve(axes: Axes, one: Series, colour: str) -> None:
     axes.plot(one.x, one.y, color=colour, linewidth=2, marker=marker, markersize=5)
 
 
-def _mark(paper: _Paper, axes: Axes, place: float, name: str) -> None:
+def _mark(paper: Paper, axes: Axes, place: float, name: str) -> None:
     """Write a mark's name over its line, inside the figure."""
     box, (low, high) = axes.get_position(), axes.get_xlim()
-    at = (box.x0 + (place - low) / (high - low) * box.width) * _WIDTH
-    half = paper.width_of(name, _SMALL) / 2
-    at = min(max(at, _MARGIN + half), _WIDTH - _MARGIN - half)
-    paper.text(at, box.y1 * paper.height + 4, name, size=_SMALL, ha="center", va="bottom")
+    at = (box.x0 + (place - low) / (high - low) * box.width) * WIDTH
+    half = paper.width_of(name, SMALL) / 2
+    at = min(max(at, MARGIN + half), WIDTH - MARGIN - half)
+    paper.text(at, box.y1 * paper.height + 4, name, size=SMALL, ha="center", va="bottom")
 
 
 def _colours(count: int) -> list[str]:
@@ -386,12 +296,6 @@ def _number(value: float, digits: int) -> str:
     if float(text) == 0:
         text = text.lstrip("-")
     return text.replace("-", "\N{MINUS SIGN}")
-
-
-def _locator(most: int, *, integer: bool = False) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer)
 
 
 def _span(values: Sequence[float], *, tight: bool = False) -> tuple[float, float]:
@@ -407,6 +311,15 @@ def _span(values: Sequence[float], *, tight: bool = False) -> tuple[float, float
     return (low if low == 0 and high > 0 else low - room), high + room
 
 
+def _require_finite(title: str, values: Sequence[float]) -> None:
+    if not values:
+        raise ConfigError(f"The plot {title!r} has no row. Bring at least one.")
+    if not all(math.isfinite(value) for value in values):
+        raise ConfigError(
+            f"The plot {title!r} has a value that is no finite number. Leave its row out."
+        )
+
+
 def _apart(wanted: Sequence[float], distance: float) -> list[float]:
     """Return places near the wanted ones, none nearer to another than `distance`."""
     order = sorted(range(len(wanted)), key=lambda place: wanted[place])
@@ -420,100 +333,7 @@ def _apart(wanted: Sequence[float], distance: float) -> list[float]:
     return found
 
 
-def _lines(text: str, width_of: Callable[[str], float]) -> list[str]:
-    """Break a text between words into lines that fit the figure."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and width_of(longer) > _WIDTH - 2 * _MARGIN:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
+def _locator(most: int, *, integer: bool = False) -> Any:
+    from matplotlib.ticker import MaxNLocator
 
-
-def _shortened(
-    text: str, most: float, width_of: Callable[..., float], size: float = _LETTERS
-) -> str:
-    """Return a text that fits, without its middle where it is too long: ends tell names apart."""
-    if width_of(text, size) <= most:
-        return text
-    kept = len(text) - 1
-    while kept > 2:
-        short = f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
-        if width_of(short, size) <= most:
-            return short
-        kept -= 1
-    return "…"
-
-
-def _require_finite(title: str, values: Sequence[float]) -> None:
-    if not values:
-        raise ConfigError(f"The plot {title!r} has no row. Bring at least one.")
-    if not all(math.isfinite(value) for value in values):
-        raise ConfigError(
-            f"The plot {title!r} has a value that is no finite number. Leave its row out."
-        )
-
-
-def _font(text: str, size: float, weight: str = "normal") -> FontProperties:
-    """Return a font of this machine that has a text's letters, or else matplotlib's own."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.ft2font import FT2Font
-
-    if not text.isascii():
-        path = getattr(font_for(text, 12), "path", None)
-        if isinstance(path, str) and Path(path).is_file():
-            try:
-                FT2Font(path)
-            except RuntimeError:  # of a kind that Pillow reads and matplotlib does not
-                pass
-            else:
-                return FontProperties(fname=path, size=size)
-    return FontProperties(family="DejaVu Sans", size=size, weight=weight)
-
-
-@contextmanager
-def _settings() -> Iterator[None]:
-    """matplotlib as it comes, whatever this user's matplotlibrc says, with names as plain text."""
-    import matplotlib
-
-    own = {
-        **{k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")},
-        "text.parse_math": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "scoft",
-        "font.family": "DejaVu Sans",
-    }
-    with _drawing, warnings.catch_warnings():
-        # A letter that no font here has is a box in the picture, and right in the SVG.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        with matplotlib.rc_context(own):
-            yield
-
-
-def _tidied(svg: str, label: str) -> str:
-    """Return matplotlib's SVG without head and needless names, its other names made its own."""
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.S)
-    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.S)
-    # Its rule of style would reach everything in a page.
-    body = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
-    body = re.sub(r' (width|height)="([\d.]+)pt"', r' \1="\2"', body)
-    body = re.sub(r"font-family: [^;\"]*|(?<=px )'[^;\"]*", _plain_family, body)
-    own = hashlib.sha256(body.encode("utf-8")).hexdigest()[:8]
-    used = set(re.findall(r"#([\w.-]+)[\")]", body))
-
-    def name(found: re.Match[str]) -> str:
-        return f' id="p{own}-{found[1]}"' if found[1] in used else ""
-
-    body = re.sub(r' id="([\w.-]+)"', name, body)
-    body = re.sub(r"(url\(#|href=\"#)", rf"\g<1>p{own}-", body)
-    words = html.escape(label, quote=True)
-    own_head = f'<svg role="img" aria-label="{words}" style="{_STROKES}" '
-    return body.replace("<svg ", own_head, 1).rstrip() + "\n"
-
-
-def _plain_family(found: re.Match[str]) -> str:
-    name = "font-family: " if found[0].startswith("font-family") else ""
-    return f"{name}{_SVG_FONTS}"
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer)
