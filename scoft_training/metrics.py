@@ -59,8 +59,9 @@ CLIP_SCORE_FORMS: Mapping[str, str] = MappingProxyType(
     {
         "cosine": "mean cosine of picture and prompt, nothing clamped",
         "2.5 x": (
-            "CLIPScore of Hessel et al. 2021 and of their code: 2.5 x cosine, each picture's "
-            "clamped at 0 before the mean; the paper's table 1 is in this form"
+            "CLIPScore of Hessel et al. 2021: 2.5 x cosine, each picture's clamped at 0 before "
+            "the mean (their code also puts 'A photo depicts' before each caption; here prompts "
+            "stay as they are)"
         ),
         "100 x": (
             "torchmetrics' clip_score: 100 x cosine, the mean clamped at 0, no picture's own"
