@@ -13,6 +13,7 @@ from .downloads import DownloadDataset
 from .exporting import ExportDataset
 from .generation import Compare
 from .lora_files import ApplyLora, SaveLora
+from .metrics import CompareModels, Metrics
 from .miniature import LoadMiniature
 from .negatives import DrawNegatives
 from .routes import add_routes
@@ -33,6 +34,8 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyLora,
     SaveLora,
     Compare,
+    Metrics,
+    CompareModels,
 ]
 
 register()
