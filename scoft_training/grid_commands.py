@@ -45,13 +45,17 @@ def add_grid(commands: _Commands) -> None:
     )
     grid.add_argument("--work", type=Path, help="its work folder (default: ./scoft-work/...)")
     grid.add_argument(
-        "--prompt", action="append", default=[], dest="prompts", help="may be given many times"
+        "--prompt",
+        action="append",
+        default=[],
+        dest="prompts",
+        help="may be given many times; 'neutral: ...' is one about nothing of the culture",
     )
     grid.add_argument(
         "--prompts",
         type=Path,
         dest="file",
-        help="UTF-8 file: .txt, one prompt a line; .jsonl or .csv with text, role and seeds",
+        help="UTF-8 file: .txt, one such prompt a line; .jsonl or .csv with text, role and seeds",
     )
     grid.add_argument(
         "--seeds", type=int, nargs="+", help="of --prompt and --prompts (default: --seed alone)"
@@ -118,19 +122,19 @@ def _prompts(
     arguments: argparse.Namespace, config: GridConfig
 ) -> tuple[list[GridPrompt], list[str]]:
     """Return the prompts, and what is to be known of them."""
-    from .grid_prompts import dataset_prompts, read_prompts
-    from .grids import GridPrompt
+    from .grid_prompts import dataset_prompts, read_prompts, typed_prompt, with_general
     from .work_folder import default_work_folder
 
-    prompts, warnings = list[GridPrompt](), list[str]()
+    prompts: list[GridPrompt] = []
+    warnings: list[str] = []
     if arguments.dataset is not None:
         work = arguments.work or default_work_folder(arguments.dataset)
         prompts, warnings = dataset_prompts(arguments.dataset, work, config)
     seeds = tuple(dict.fromkeys(arguments.seeds or [config.seed]))
-    prompts += [GridPrompt(text.strip(), "test", seeds) for text in arguments.prompts]
+    prompts += [typed_prompt(text, seeds) for text in arguments.prompts]
     if arguments.file is not None:
         prompts += read_prompts(arguments.file, seeds)
-    return prompts, warnings
+    return with_general(prompts), warnings
 
 
 def _sources(arguments: argparse.Namespace) -> list[GridSource]:

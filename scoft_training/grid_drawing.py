@@ -54,7 +54,7 @@ from .models import BaseModel, load_base, on_device, resolve_device, resolve_pre
 from .predictor import NoisePredictor
 from .run_loras import read_any_lora
 
-__all__ = ["GridRequest", "GridSource", "draw_grid", "drawing_settings"]
+__all__ = ["GridRequest", "GridSource", "draw_grid", "drawing_settings", "grid_models"]
 
 _LOCK, _LOCK_SECONDS = "grid", 2.0
 _Cell = tuple[str, int, int]
@@ -133,6 +133,27 @@ def drawing_settings(config: GenerateConfig, dtype: torch.dtype) -> dict[str, An
     return {**settings, "precision": precision, "sampler": "ddim"}
 
 
+def grid_models(base: BaseModel, sources: Sequence[GridSource]) -> list[GridModel]:
+    """Return what a grid's record says of its models; reads each LoRA once.
+
+    Raises:
+        ModelFileError: one cannot be read, or was made for another base.
+    """
+    models = []
+    for source in sources:
+        lora = _read(base, source)
+        models.append(
+            GridModel(
+                name=source.name,
+                lora_sha256=None if lora is None else lora_digest(lora),
+                strength=1.0 if lora is None else source.strength,
+                step=source.step,
+                run_id=source.run_id,
+            )
+        )
+    return models
+
+
 class _Drawing:
     """The state of one `draw_grid`."""
 
@@ -202,16 +223,7 @@ class _Drawing:
             _require_same(grid, base, drawing)
         else:
             grid = new_grid(request.folder, base.name, base.digest, drawing)
-        models = [
-            GridModel(
-                name=source.name,
-                lora_sha256=None if source.lora is None else lora_digest(self._read(source)),
-                strength=1.0 if source.lora is None else source.strength,
-                step=source.step,
-                run_id=source.run_id,
-            )
-            for source in request.sources
-        ]
+        models = grid_models(base, request.sources)
         asked = extended(grid, models, request.prompts)
         if not asked.prompts:
             raise ConfigError("There is nothing to draw. Give one prompt or more.")
@@ -220,13 +232,6 @@ class _Drawing:
         for folder in (request.folder, *(request.folder / "pictures").glob("*")):
             remove_leftovers(folder)
         return asked
-
-    def _read(self, source: GridSource) -> Lora:
-        if isinstance(source.lora, Mapping):
-            return lora_from_state_dict(source.lora, self._base.unet, where=source.name)
-        if source.lora is None:
-            raise ConfigError(f"{source.name}: has no LoRA.")
-        return read_any_lora(source.lora, self._base.unet)
 
     def _draw(
         self,
@@ -261,9 +266,10 @@ class _Drawing:
                         yield PhaseEvent("grid", self._done, total)
 
     def _applied(self, source: GridSource) -> contextlib.AbstractContextManager[Any]:
-        if source.lora is None:
+        lora = _read(self._base, source)
+        if lora is None:
             return contextlib.nullcontext()
-        return applied_lora(self._base.unet, self._read(source), source.strength)
+        return applied_lora(self._base.unet, lora, source.strength)
 
     def _draw_batch(
         self,
@@ -306,6 +312,14 @@ class _Drawing:
                 f"beginning counts: {'; '.join(cut)}. Shorten them."
             )
         return encoded
+
+
+def _read(base: BaseModel, source: GridSource) -> Lora | None:
+    if source.lora is None:
+        return None
+    if isinstance(source.lora, Mapping):
+        return lora_from_state_dict(source.lora, base.unet, where=source.name)
+    return read_any_lora(source.lora, base.unet)
 
 
 def _save(grid: Grid, cell: _Cell, image: Tensor) -> GridPicture:

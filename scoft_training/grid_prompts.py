@@ -7,6 +7,7 @@ anything is done.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,14 @@ from .errors import ConfigError, DatasetError, unknown_name
 from .grids import ROLES, GridPrompt
 from .overlays import overlaid
 
-__all__ = ["NEUTRAL_PROMPTS", "dataset_prompts", "prompts_of_dataset", "read_prompts"]
+__all__ = [
+    "NEUTRAL_PROMPTS",
+    "dataset_prompts",
+    "prompts_of_dataset",
+    "read_prompts",
+    "typed_prompt",
+    "with_general",
+]
 
 _ENDINGS = (".txt", ".jsonl", ".csv")
 
@@ -65,8 +73,8 @@ def prompts_of_dataset(
 ) -> list[GridPrompt]:
     """Return what is drawn for a dataset, by role: train, test, neutral, general.
 
-    Training captions all have the same seeds. Each next prompt of another role begins one seed
-    later, since its pictures are compared as a set, which one common noise would make alike.
+    Each prompt of a role has seeds of its own. From common ones the pictures of a set would all
+    begin from the same noise and resemble each other, whatever the model.
 
     Args:
         train: the training rows, completed.
@@ -74,25 +82,50 @@ def prompts_of_dataset(
         config: how many of what.
         culture: of rows that name none.
     """
-    many, first = config.pictures_per_caption, config.seed
-    prompts = [
-        _of_row(row, "train", range(first, first + many), culture)
-        for row in _chosen(train, config.train_captions, first, "train captions")
-    ]
+    many, few, first = config.pictures_per_caption, config.pictures_per_test_caption, config.seed
+    shown = _chosen(train, config.train_captions, first, "train captions")
+    prompts = _of_rows(shown, "train", [many] * len(shown), first, culture)
     wanted = _chosen(test, config.test_captions or len(test), first, "test captions")
     with_many = _chosen(wanted, config.many_test_captions, first, "test captions with many")
-    few, keys = config.pictures_per_test_caption, {row.sha256 for row in with_many}
-    for place, row in enumerate(wanted, first):
-        count = max(few, many) if row.sha256 in keys else few
-        prompts.append(_of_row(row, "test", range(place, place + count), culture))
+    keys = {row.sha256 for row in with_many}
+    counts = [max(few, many) if row.sha256 in keys else few for row in wanted]
+    prompts += _of_rows(wanted, "test", counts, first, culture)
     neutral = NEUTRAL_PROMPTS[: config.neutral_prompts]
-    for role, start in (("neutral", first), ("general", first + len(neutral))):
-        prompts += [GridPrompt(text, role, (seed,)) for seed, text in enumerate(neutral, start)]
-    return prompts
+    prompts += [GridPrompt(text, "neutral", (seed,)) for seed, text in enumerate(neutral, first)]
+    return with_general(prompts)
+
+
+def with_general(prompts: Sequence[GridPrompt]) -> list[GridPrompt]:
+    """Return the prompts and, for neutral ones without it, the same text once more as general.
+
+    General ones have as many other seeds: the base's pictures from the same noise would be twins of
+    a model that has forgotten little, and nearer to it than any real pictures could be.
+    """
+    there = {prompt.text for prompt in prompts if prompt.role == "general"}
+    lone = [one for one in prompts if one.role == "neutral" and one.text not in there]
+    seeds = [seed for prompt in lone for seed in prompt.seeds]
+    shift = max(seeds) - min(seeds) + 1 if seeds else 0
+    return [
+        *prompts,
+        *(
+            dataclasses.replace(
+                prompt, role="general", seeds=tuple(seed + shift for seed in prompt.seeds)
+            )
+            for prompt in lone
+        ),
+    ]
+
+
+def typed_prompt(line: str, seeds: tuple[int, ...]) -> GridPrompt:
+    """Return the prompt of a typed line, whose role may stand before a colon; else it is test."""
+    role, colon, text = line.partition(":")
+    if not colon or role.strip() not in ROLES:
+        return GridPrompt(line.strip(), "test", seeds)
+    return GridPrompt(text.strip(), role.strip(), seeds)
 
 
 def read_prompts(path: Path, seeds: Sequence[int]) -> list[GridPrompt]:
-    """Read prompts of a file: .txt has one a line, .jsonl and .csv have text, role and seeds.
+    """Read prompts of a file: .txt as typed, one a line; .jsonl and .csv with text, role, seeds.
 
     A role that is not given is test; seeds, in a .csv parted by spaces, are those of the argument
     where none are given.
@@ -127,15 +160,24 @@ def _split(root: Path, split: str, work: Path) -> Dataset:
     return dataset
 
 
-def _of_row(row: DatasetRow, role: str, seeds: range, culture: str | None) -> GridPrompt:
-    return GridPrompt(
-        text=row.cultural_caption,
-        role=role,
-        seeds=tuple(seeds),
-        picture=row.sha256,
-        category=row.category,
-        culture=row.culture or culture,
-    )
+def _of_rows(
+    rows: Sequence[DatasetRow], role: str, counts: Sequence[int], first: int, culture: str | None
+) -> list[GridPrompt]:
+    """Return a prompt for each row, with so many seeds from where the one before it ends."""
+    prompts = []
+    for row, count in zip(rows, counts, strict=True):
+        prompts.append(
+            GridPrompt(
+                text=row.cultural_caption,
+                role=role,
+                seeds=tuple(range(first, first + count)),
+                picture=row.sha256,
+                category=row.category,
+                culture=row.culture or culture,
+            )
+        )
+        first += count
+    return prompts
 
 
 def _chosen(rows: Sequence[DatasetRow], count: int, seed: int, purpose: str) -> list[DatasetRow]:
@@ -166,7 +208,8 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not line.strip():
             continue
         if kind == ".txt":
-            yield number, {"text": line.strip()}
+            typed = typed_prompt(line, ())
+            yield number, {"text": typed.text, "role": typed.role}
             continue
         try:
             values = json.loads(line)
