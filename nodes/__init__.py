@@ -12,6 +12,7 @@ from .depth_maps import DepthMaps
 from .downloads import DownloadDataset
 from .exporting import ExportDataset
 from .generation import Compare
+from .grids import DrawGrid
 from .lora_files import ApplyLora, SaveLora
 from .metrics import CompareModels, Metrics
 from .miniature import LoadMiniature
@@ -34,6 +35,7 @@ NODES: list[type[io.ComfyNode]] = [
     ApplyLora,
     SaveLora,
     Compare,
+    DrawGrid,
     Metrics,
     CompareModels,
 ]

@@ -31,12 +31,14 @@ __all__ = [
     "dataset_folder",
     "dataset_names",
     "folder_state",
+    "grid_folder",
     "helper_folders",
     "input_folder",
     "interrupted",
     "is_ours",
     "load_image",
     "load_lora",
+    "lora_file",
     "lora_names",
     "lora_path",
     "lora_tensors",
@@ -296,6 +298,18 @@ def output_folder() -> Path:
     return Path(folder_paths.get_output_directory()) / "scoft"
 
 
+def grid_folder(name: str, digest: str) -> Path:
+    """Return where a grid goes: output/scoft/grids/<name>-<digest>.
+
+    Raises:
+        ConfigError: nothing is left of the name once what no folder's may hold is taken out.
+    """
+    cleaned = re.sub(r"[^\w.\- ]+", "_", name).strip(" ._")
+    if not cleaned:
+        raise ConfigError(f"`grid_name`: {name!r} is no folder's name. Use letters and digits.")
+    return output_folder() / "grids" / f"{cleaned}-{digest}"
+
+
 def lora_path(prefix: str) -> Path:
     """Return a new file in output/loras, which the host's Load LoRA lists, for a prefix.
 
@@ -338,6 +352,18 @@ def load_image(path: Path) -> torch.Tensor:
 def lora_names() -> list[str]:
     """Return the files of the loras folders."""
     return list(folder_paths.get_filename_list("loras"))
+
+
+def lora_file(name: str) -> Path:
+    """Return a file of the loras folders.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    path = folder_paths.get_full_path("loras", name)
+    if path is None:
+        raise ConfigError(unknown_name("LoRA file", name, lora_names() or ["(none)"]))
+    return Path(path)
 
 
 def load_lora(name: str) -> dict[str, torch.Tensor]:
