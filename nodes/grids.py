@@ -154,8 +154,14 @@ class DrawGrid(io.ComfyNode):
             request = dataclasses.replace(request, folder=_folder(grid_name, request, dtype))
             events = draw_grid(request, should_stop=host.interrupted)
             carry_out(events, cls.hidden.unique_id, main="grid", work=request.folder)
-        sheet = same_seed_sheet(read_grid(request.folder))
-        return io.NodeOutput(CanvasGrid(request.folder), host.to_image(sheet), str(request.folder))
+        grid = read_grid(request.folder)
+        said = f"{len(grid.pictures)} pictures by {len(grid.models)} models: {request.folder.name}"
+        return io.NodeOutput(
+            CanvasGrid(request.folder),
+            host.to_image(same_seed_sheet(grid)),
+            str(request.folder),
+            ui={"text": [said]},
+        )
 
 
 def _prompts(
