@@ -1,0 +1,343 @@
+"""The report on a grid's scores: one page that needs nothing beside it, its text, plots and sheets.
+
+    GRID/report.html
+    GRID/report.txt
+    GRID/plots/<name>.svg, <name>.png
+    GRID/sheets/same-seeds.png, nearest.png
+
+What was measured is in `score_records`, its wording in `metrics_tables`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from .checkpoint_choice import TRIPLE, curves, run_ids
+from .files import write_aside, write_text
+from .grids import Grid
+from .metric_sheets import (
+    nearest_pairs,
+    nearest_sheet,
+    same_seed_sheet,
+    shown_models,
+    shown_prompts,
+    shown_rows,
+    small_picture,
+)
+from .metrics_tables import (
+    INTERVALS,
+    Answer,
+    answers,
+    digits_of,
+    directed,
+    main_models,
+    metrics_of,
+    number,
+    report_text,
+    settings_rows,
+    text_table,
+    with_interval,
+)
+from .pages import Html, page, picture_tag, plots_tag, table
+from .plots import Plot, Series, curve_plot, interval_plot
+from .score_comparison import QUESTIONS, baseline_of
+from .score_records import MetricValue, Nearest, Scores
+
+__all__ = ["report_page", "text_table", "triple_plots", "write_report"]
+
+_SIDE = 256
+_NOT_DRAWN = Html('<div class="lost">not drawn</div>')
+_BAND = "the band is its 95 % interval"
+_BAR = "the bar is its 95 % interval"
+
+_STYLE = """
+.box { border-left: 4px solid var(--line); background: var(--card); border-radius: 4px;
+  padding: .2rem 1rem; margin: 1rem 0; max-width: 48rem; }
+.sheet td, .sheet th { vertical-align: top; text-align: left; white-space: normal;
+  border: 0; padding: .3rem; }
+.sheet tbody th { min-width: 10rem; max-width: 16rem; font-weight: 400; overflow-wrap: anywhere; }
+.sheet td { min-width: 9rem; width: 16rem; }
+.sheet img { width: 100%; max-width: 16rem; min-width: 8rem; border-radius: 4px; }
+.small img { image-rendering: pixelated; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
+.pairs figure { background: var(--card); border-radius: 8px; padding: .6rem; }
+.pairs .both { display: grid; grid-template-columns: 1fr 1fr; gap: .3rem; align-items: start; }
+.pairs img { width: 100%; border-radius: 4px; }
+.pairs figcaption { font-size: .9rem; margin-top: .3rem; overflow-wrap: anywhere; }
+.lost { display: grid; place-items: center; aspect-ratio: 1; background: var(--line);
+  border-radius: 4px; font-size: .85rem; }
+"""
+
+
+def write_report(scores: Scores, grid: Grid, folder: Path) -> Path:
+    """Write the page, its text, plots and sheets; return the page's path.
+
+    Args:
+        scores: of the grid.
+        grid: as it lies in its folder.
+        folder: where to; files of an earlier report there are replaced.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    plots = dict(_named_plots(scores))
+    for name, plot in plots.items():
+        write_text(folder / "plots" / f"{name}.svg", plot.svg())
+        _save(plot.image(960), folder / "plots" / f"{name}.png")
+    for kind in ("svg", "png"):
+        for stale in (folder / "plots").glob(f"*.{kind}"):
+            if stale.stem not in plots:
+                stale.unlink()
+    if grid.prompts:
+        sheet = same_seed_sheet(grid, models=_sheet_models(scores, grid))
+        _save(sheet, folder / "sheets" / "same-seeds.png")
+    nearest = folder / "sheets" / "nearest.png"
+    if scores.nearest:
+        _save(nearest_sheet(scores, grid), nearest)
+    else:
+        nearest.unlink(missing_ok=True)
+    write_text(folder / "report.txt", report_text(scores))
+    path = folder / "report.html"
+    write_text(path, report_page(scores, grid))
+    return path
+
+
+def triple_plots(scores: Scores) -> list[Plot]:
+    """Return plots of the three questions: by model, and over the steps where there are some.
+
+    Args:
+        scores: of a grid.
+    """
+    return [plot for _, plot in _named_plots(scores)]
+
+
+def report_page(scores: Scores, grid: Grid) -> str:
+    """Return the page: no script, nothing fetched, pictures inside it.
+
+    Args:
+        scores: of the grid.
+        grid: in whose folder the pictures lie.
+    """
+    plots = dict(_named_plots(scores))
+    by_model = [plot.svg() for name, plot in plots.items() if name in TRIPLE]
+    over_steps = [plot.svg() for name, plot in plots.items() if name not in TRIPLE]
+    sections = [
+        ("questions", "Three questions", _questions(scores)),
+        ("checkpoint", "Which checkpoint to keep", _checkpoint(scores, over_steps)),
+        ("warnings", "Before you trust these numbers", _sentences(scores.warnings)),
+        ("plots", "The same as plots", plots_tag(by_model) if by_model else ""),
+        ("pictures", "The same prompts from the same noise", _same_seeds(scores, grid)),
+        ("nearest", "Drawings beside the nearest training picture", _nearest(scores, grid)),
+        ("numbers", "All numbers", "".join(_numbers(scores))),
+        ("conventions", "How it was measured", _sentences(scores.conventions)),
+        ("settings", "Settings", _settings(scores)),
+    ]
+    models, prompts = len(scores.models), len(grid.prompts)
+    lead = (
+        f"{len(grid.pictures)} pictures by {models} {'model' if models == 1 else 'models'} of "
+        f"{scores.base_name}, for {prompts} {'prompt' if prompts == 1 else 'prompts'}."
+    )
+    shown = [section for section in sections if section[2]]
+    return page(f"Scores of {scores.grid}", lead, shown, style=_STYLE)
+
+
+def _questions(scores: Scores) -> str:
+    parts = [f"<p>{_text(INTERVALS)}</p>"]
+    left_out = len(scores.models) - len(main_models(scores))
+    if left_out:
+        parts.append(
+            f"<p>{left_out} more checkpoints are in the curves and under <i>All numbers</i>.</p>"
+        )
+    return "".join([*parts, *(_question(answer, scores) for answer in answers(scores))])
+
+
+def _question(answer: Answer, scores: Scores) -> str:
+    head = f"<h3>{_text(answer.question)}</h3><p>{_text(answer.meaning)}</p>"
+    if not answer.rows:
+        return f"{head}<p><b>Not measured.</b> The warnings say what it lacks.</p>"
+    several = any(beside for _, _, beside in answer.rows)
+    header = ["model", "value (95 % interval)"]
+    rows: list[list[str]] = [[model, value] for model, value, _ in answer.rows]
+    if several:
+        baseline = baseline_of(scores)
+        header.append(f"beside {baseline}")
+        for row, (model, _, beside) in zip(rows, answer.rows, strict=True):
+            row.append(beside or ("compared with" if model == baseline else "-"))
+    return head + table(header, rows, caption=answer.metric, words=(2,))
+
+
+def _checkpoint(scores: Scores, plots: Sequence[str]) -> str:
+    parts = []
+    if scores.suggestion is not None:
+        parts.append(
+            f'<div class="box"><p dir="auto"><b>{_text(scores.suggestion.model)}</b></p>'
+            f'<p dir="auto">{_text(scores.suggestion.reason)}</p></div>'
+            "<p>This weighs numbers only. Look at the pictures before you decide.</p>"
+        )
+    if plots:
+        parts.append(plots_tag(plots))
+    return "".join(parts)
+
+
+def _named_plots(scores: Scores) -> Iterator[tuple[str, Plot]]:
+    shown = main_models(scores)
+    for name in TRIPLE:
+        of = [(one.model.name, getattr(one, name)) for one in shown]
+        measured = [(model, metric) for model, metric in of if metric is not None]
+        if measured:
+            first = measured[0][1]
+            rows = [(model, one.value, one.low, one.high) for model, one in measured]
+            digits = digits_of([one for _, one in measured])
+            note = f"{directed(first)}; {_BAR}"
+            yield name, interval_plot(QUESTIONS[name], note, rows, digits=digits)
+    for name in TRIPLE:
+        if plot := _curve(scores, name):
+            yield f"{name}-steps", plot
+
+
+def _curve(scores: Scores, name: str) -> Plot | None:
+    """One question over the steps of each run, or None without two checkpoints of one."""
+    series = []
+    for run in run_ids(scores):
+        points = curves(scores, run)[name]
+        if sum(point.step > 0 for point in points) > 1:
+            series.append(
+                Series(
+                    run or "checkpoints",
+                    [point.step for point in points],
+                    [point.value for point in points],
+                    [point.low for point in points],
+                    [point.high for point in points],
+                )
+            )
+    if not series:
+        return None
+    metric: MetricValue = next(found for one in scores.models if (found := getattr(one, name)))
+    suggestion = scores.suggestion
+    return curve_plot(
+        QUESTIONS[name],
+        f"{directed(metric)}; {_BAND}; step 0 is the base model",
+        series,
+        mark=None if suggestion is None else suggestion.step,
+    )
+
+
+def _numbers(scores: Scores) -> Iterator[str]:
+    for metric, rows in metrics_of(scores):
+        digits = digits_of([of for _, of in rows])
+        forms = list(dict.fromkeys(name for _, of in rows for name in of.forms))
+        spread = any(of.std is not None for _, of in rows)
+        header = ["model", "value (95 % interval)", *forms, *(["std"] if spread else [])]
+        header += ["drawings", "compared with", "captions"]
+        cells = [
+            [
+                model,
+                with_interval(of, digits),
+                *(f"{of.forms[name]:.4g}" if name in of.forms else "-" for name in forms),
+                *([number(of.std, digits)] if spread else []),
+                *(str(count or "-") for count in (of.pictures, of.reference_pictures, of.captions)),
+            ]
+            for model, of in rows
+        ]
+        notes = dict.fromkeys(of.note for _, of in rows if of.note)
+        by = f", by {metric.network}" if metric.network else ""
+        yield table(header, cells, caption=f"{directed(metric)}{by}")
+        yield "".join(f'<p class="soft">{_text(note)}</p>' for note in notes)
+
+
+def _same_seeds(scores: Scores, grid: Grid) -> str:
+    if not shown_prompts(grid):
+        return ""
+    names, rows = shown_rows(grid, models=_sheet_models(scores, grid))
+    body = []
+    for row in rows:
+        cells = []
+        for name, picture in zip(names, row.pictures, strict=True):
+            opened = None if picture is None else small_picture(picture.path, _SIDE)
+            alt = f"{name}: {row.text}"
+            cells.append(
+                Html('<div class="lost">not drawn</div>') if opened is None else _img(opened, alt)
+            )
+        body.append([Html(f"{_text(row.text)}<br><small>seed {row.seed}</small>"), *cells])
+    shown = table(["prompt", *names], body, caption="The same prompts from the same noise")
+    note = (
+        "A column is a model. What a row's pictures have in common comes from the noise and the "
+        "prompt; what sets them apart comes from the models."
+    )
+    more = len(grid.models) - len(names)
+    if more:
+        note += f" {more} more models are in the grid's folder."
+    return f'<p>{note}</p><div class="sheet{_pixelated(grid)}">{shown}</div>'
+
+
+def _nearest(scores: Scores, grid: Grid) -> str:
+    pairs = nearest_pairs(scores)
+    if not pairs:
+        return ""
+    parts = [
+        "<p>Left a drawing, right the training picture nearest to it, the nearest pairs first. "
+        "The number is the cosine of both pictures' vectors; 1 is a copy.</p>"
+    ]
+    for model, of in pairs.items():
+        figures = "".join(_pair(one, grid) for one in of)
+        parts.append(f'<h3 dir="auto">{_text(model)}</h3>')
+        parts.append(f'<div class="pairs{_pixelated(grid)}">{figures}</div>')
+    return "".join(parts)
+
+
+def _pair(one: Nearest, grid: Grid) -> str:
+    both = "".join(
+        '<div class="lost">not here</div>' if opened is None else _img(opened, alt)
+        for opened, alt in (
+            (small_picture(grid.folder / one.picture, _SIDE), f"drawing: {one.caption}"),
+            (small_picture(grid.folder / one.training_file, _SIDE), "the nearest training picture"),
+        )
+    )
+    own = "; it is the picture of this caption" if one.own else ""
+    return (
+        # By its digest `scoft takedown` finds the copy.
+        f'<figure data-sha256="{html.escape(one.training_sha256, quote=True)}">'
+        f'<div class="both">{both}</div><figcaption><b>{one.cosine:.3f}</b>{own}<br>'
+        f'<span dir="auto">{_text(one.caption)}</span></figcaption></figure>'
+    )
+
+
+def _settings(scores: Scores) -> str:
+    rows = settings_rows(scores)
+    return table(["of", "name", "value"], rows, words=(1, 2)) if rows else ""
+
+
+def _sentences(sentences: Sequence[str]) -> str:
+    items = "".join(f'<li dir="auto">{_text(sentence)}</li>' for sentence in sentences)
+    return f'<ul class="notes">{items}</ul>' if items else ""
+
+
+def _sheet_models(scores: Scores, grid: Grid) -> list[str]:
+    suggested = [] if scores.suggestion is None else [scores.suggestion.model]
+    return shown_models(grid, always=suggested)
+
+
+def _pixelated(grid: Grid) -> str:
+    """The class of pictures so small that blurring them would hide what they are made of."""
+    return " small" if (grid.drawing.get("resolution") or _SIDE) < _SIDE else ""
+
+
+def _img(picture: Image.Image, alt: str) -> Html:
+    return picture_tag(picture, alt, kind="JPEG")
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    write_aside(path, partial(_write_png, picture))
+
+
+def _write_png(picture: Image.Image, path: Path) -> None:
+    picture.save(path, format="PNG", optimize=True)
+
+
+def _text(text: str) -> str:
+    return html.escape(text)
