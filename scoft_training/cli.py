@@ -25,6 +25,7 @@ from .grid_commands import add_grid
 from .lora_commands import add_lora
 from .miniature.commands import add_ablation, add_demo, add_miniature
 from .model_commands import add_model
+from .score_commands import add_score
 from .takedown_commands import add_takedown
 from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
@@ -64,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_train,
         _add_generate,
         add_grid,
+        add_score,
         add_lora,
         add_model,
         add_takedown,
