@@ -16,6 +16,7 @@ from scoft_training.config import (
     MemoryConfig,
     NegativesConfig,
     ReportConfig,
+    ScoreConfig,
     TrainConfig,
 )
 from scoft_training.flags import options_table
@@ -28,6 +29,7 @@ TABLES = {
     "caption": CaptionConfig,
     "generate": GenerateConfig,
     "grid": GridConfig,
+    "score": ScoreConfig,
     "download": DownloadConfig,
     "report": ReportConfig,
 }
