@@ -5,7 +5,7 @@ Which pictures are shown is decided here, too, for pages that show them in their
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,32 +170,42 @@ def same_seed_sheet(
     return sheet
 
 
-def nearest_pairs(scores: Scores, *, each: int = 4) -> dict[str, list[Nearest]]:
+def nearest_pairs(
+    scores: Scores, *, each: int = 4, models: Collection[str] | None = None
+) -> dict[str, list[Nearest]]:
     """Return each model's drawings that are nearest to a training picture, the nearest first.
 
     Args:
         scores: of a grid.
         each: so many of a model at most.
+        models: names of those that are wanted; None takes all.
     """
     found: dict[str, list[Nearest]] = {}
     for one in sorted(scores.nearest, key=lambda nearest: -nearest.cosine):
         found.setdefault(one.model, []).append(one)
     order = [one.model.name for one in scores.models]
-    return {name: found[name][:each] for name in order if name in found}
+    return {
+        name: found[name][:each]
+        for name in order
+        if name in found and (models is None or name in models)
+    }
 
 
-def nearest_sheet(scores: Scores, grid: Grid, *, each: int = 4) -> Image.Image:
+def nearest_sheet(
+    scores: Scores, grid: Grid, *, each: int = 4, models: Collection[str] | None = None
+) -> Image.Image:
     """Return a picture with a row a model: drawings, each beside its nearest training picture.
 
     Args:
         scores: of the grid.
         grid: in whose folder the drawings lie.
         each: so many of a model at most.
+        models: names of those that are wanted; None takes `shown_models`.
 
     Raises:
         ConfigError: the scores hold no nearest pictures.
     """
-    pairs = nearest_pairs(scores, each=each)
+    pairs = nearest_pairs(scores, each=each, models=models or shown_models(grid))
     if not pairs:
         raise ConfigError(
             "These scores hold no nearest training pictures. Score the grid with its dataset."

@@ -33,6 +33,7 @@ from .metrics_tables import (
     INTERVALS,
     Answer,
     answers,
+    beside,
     digits_of,
     directed,
     main_models,
@@ -45,8 +46,8 @@ from .metrics_tables import (
 )
 from .pages import Html, page, picture_tag, plots_tag, table
 from .plots import Plot, Series, curve_plot, interval_plot
-from .score_comparison import QUESTIONS, baseline_of
-from .score_records import MetricValue, Nearest, Scores
+from .score_comparison import QUESTIONS, baseline_of, differences_from
+from .score_records import Difference, MetricValue, Nearest, Scores
 
 __all__ = ["report_page", "text_table", "triple_plots", "write_report"]
 
@@ -60,9 +61,9 @@ _STYLE = """
   padding: .2rem 1rem; margin: 1rem 0; max-width: 48rem; }
 .sheet td, .sheet th { vertical-align: top; text-align: left; white-space: normal;
   border: 0; padding: .3rem; }
-.sheet tbody th { min-width: 10rem; max-width: 16rem; font-weight: 400; overflow-wrap: anywhere; }
-.sheet td { min-width: 9rem; width: 16rem; }
-.sheet img { width: 100%; max-width: 16rem; min-width: 8rem; border-radius: 4px; }
+.sheet tbody th { min-width: 8rem; font-weight: 400; }
+.sheet td { min-width: 8rem; width: 11rem; }
+.sheet img { width: 100%; max-width: 11rem; min-width: 7rem; border-radius: 4px; }
 .small img { image-rendering: pixelated; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
 .pairs figure { background: var(--card); border-radius: 8px; padding: .6rem; }
@@ -98,7 +99,7 @@ def write_report(scores: Scores, grid: Grid, folder: Path) -> Path:
         _save(sheet, folder / "sheets" / "same-seeds.png")
     nearest = folder / "sheets" / "nearest.png"
     if scores.nearest:
-        _save(nearest_sheet(scores, grid), nearest)
+        _save(nearest_sheet(scores, grid, models=_main_names(scores)), nearest)
     else:
         nearest.unlink(missing_ok=True)
     write_text(folder / "report.txt", report_text(scores))
@@ -160,15 +161,14 @@ def _question(answer: Answer, scores: Scores) -> str:
     head = f"<h3>{_text(answer.question)}</h3><p>{_text(answer.meaning)}</p>"
     if not answer.rows:
         return f"{head}<p><b>Not measured.</b> The warnings say what it lacks.</p>"
-    several = any(beside for _, _, beside in answer.rows)
-    header = ["model", "value (95 % interval)"]
-    rows: list[list[str]] = [[model, value] for model, value, _ in answer.rows]
-    if several:
-        baseline = baseline_of(scores)
-        header.append(f"beside {baseline}")
-        for row, (model, _, beside) in zip(rows, answer.rows, strict=True):
-            row.append(beside or ("compared with" if model == baseline else "-"))
-    return head + table(header, rows, caption=answer.metric, words=(2,))
+    baseline = baseline_of(scores)
+    rows = []
+    for model, value, words in answer.rows:
+        if model == baseline and len(answer.rows) > 1:
+            words = "the others are compared with it"
+        below = f'<br><span class="soft">{_text(words)}</span>' if words else ""
+        rows.append([model, Html(f"{_text(value)}{below}")])
+    return head + table(["model", "answer"], rows, caption=answer.metric, words=(1,))
 
 
 def _checkpoint(scores: Scores, plots: Sequence[str]) -> str:
@@ -179,6 +179,8 @@ def _checkpoint(scores: Scores, plots: Sequence[str]) -> str:
             f'<p dir="auto">{_text(scores.suggestion.reason)}</p></div>'
             "<p>This weighs numbers only. Look at the pictures before you decide.</p>"
         )
+    elif plots:
+        parts.append("<p>None is suggested: nothing tells how well they know the culture.</p>")
     if plots:
         parts.append(plots_tag(plots))
     return "".join(parts)
@@ -228,12 +230,16 @@ def _curve(scores: Scores, name: str) -> Plot | None:
 
 
 def _numbers(scores: Scores) -> Iterator[str]:
+    baseline = baseline_of(scores)
+    differences = {(one.model, one.key): one for one in differences_from(scores)}
     for metric, rows in metrics_of(scores):
         digits = digits_of([of for _, of in rows])
         forms = list(dict.fromkeys(name for _, of in rows for name in of.forms))
         spread = any(of.std is not None for _, of in rows)
         header = ["model", "value (95 % interval)", *forms, *(["std"] if spread else [])]
         header += ["drawings", "compared with", "captions"]
+        if len(rows) > 1:
+            header.append(f"difference from {baseline}")
         cells = [
             [
                 model,
@@ -241,6 +247,7 @@ def _numbers(scores: Scores) -> Iterator[str]:
                 *(f"{of.forms[name]:.4g}" if name in of.forms else "-" for name in forms),
                 *([number(of.std, digits)] if spread else []),
                 *(str(count or "-") for count in (of.pictures, of.reference_pictures, of.captions)),
+                *([_difference(differences.get((model, of.key)), digits)] if len(rows) > 1 else []),
             ]
             for model, of in rows
         ]
@@ -248,6 +255,10 @@ def _numbers(scores: Scores) -> Iterator[str]:
         by = f", by {metric.network}" if metric.network else ""
         yield table(header, cells, caption=f"{directed(metric)}{by}")
         yield "".join(f'<p class="soft">{_text(note)}</p>' for note in notes)
+
+
+def _difference(difference: Difference | None, digits: int) -> str:
+    return "-" if difference is None else beside(difference, digits)
 
 
 def _same_seeds(scores: Scores, grid: Grid) -> str:
@@ -276,7 +287,7 @@ def _same_seeds(scores: Scores, grid: Grid) -> str:
 
 
 def _nearest(scores: Scores, grid: Grid) -> str:
-    pairs = nearest_pairs(scores)
+    pairs = nearest_pairs(scores, models=_main_names(scores))
     if not pairs:
         return ""
     parts = [
@@ -320,6 +331,10 @@ def _sentences(sentences: Sequence[str]) -> str:
 def _sheet_models(scores: Scores, grid: Grid) -> list[str]:
     suggested = [] if scores.suggestion is None else [scores.suggestion.model]
     return shown_models(grid, always=suggested)
+
+
+def _main_names(scores: Scores) -> list[str]:
+    return [one.model.name for one in main_models(scores)]
 
 
 def _pixelated(grid: Grid) -> str:

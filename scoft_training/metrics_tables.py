@@ -26,6 +26,7 @@ __all__ = [
     "INTERVALS",
     "Answer",
     "answers",
+    "beside",
     "digits_of",
     "directed",
     "main_models",
@@ -99,7 +100,7 @@ def answers(scores: Scores) -> list[Answer]:
             (
                 model,
                 with_interval(metric, digits),
-                _beside(name, found.get((model, metric.key)), metric, baseline, digits),
+                _verdict(name, found.get((model, metric.key)), metric, baseline, digits),
             )
             for model, metric in measured
         )
@@ -244,18 +245,24 @@ def settings_rows(scores: Scores) -> list[tuple[str, str, str]]:
     return [(kind, name, str(value)) for kind, of in kinds for name, value in of.items()]
 
 
-def _beside(
+def beside(difference: Difference, digits: int) -> str:
+    """Return a difference as `+0.10 (0.08 to 0.12)`, or without brackets where none are known."""
+    value = f"{'+' if difference.value > 0 else ''}{number(difference.value, digits)}"
+    if difference.low is None or difference.high is None:
+        return value
+    return f"{value} ({number(difference.low, digits)} to {number(difference.high, digits)})"
+
+
+def _verdict(
     name: str, difference: Difference | None, metric: MetricValue, baseline: str, digits: int
 ) -> str:
     if difference is None:
         return ""
-    value = f"{'+' if difference.value > 0 else ''}{number(difference.value, digits)}"
     word = verdict(difference, metric.better)
     if word is None:
-        return f"{value} beside {baseline}"
+        return f"{beside(difference, digits)} beside {baseline}"
     words = _VERDICTS[name].get(word, _UNCLEAR).format(baseline)
-    ends = f"{number(difference.low, digits)} to {number(difference.high, digits)}"
-    return f"{words}: {value} ({ends})"
+    return f"{words}: {beside(difference, digits)}"
 
 
 def _nearest_lines(scores: Scores) -> Iterator[str]:

@@ -60,10 +60,11 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
   white-space: nowrap; }
 thead th { white-space: normal; vertical-align: bottom; max-width: 9rem; }
 th:first-child { text-align: left; font-weight: 600; }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 5rem; max-width: 16rem; }
 td.words, th.words { text-align: left; white-space: normal; min-width: 12rem; max-width: 40rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; }
-.plot { background: #fff; border-radius: 8px; overflow-x: auto; max-width: 100%; }
-.plot svg { display: block; width: 30rem; max-width: 100%; min-width: 24rem; height: auto; }
+.plot { background: #fff; border-radius: 8px; overflow: hidden; max-width: 100%; }
+.plot svg { display: block; width: 28rem; max-width: 100%; height: auto; }
 figure { margin: 0; min-width: 0; }
 """
 
@@ -155,7 +156,5 @@ def picture_tag(picture: Image.Image, alt: str, *, kind: str = "PNG") -> Html:
 
 def plots_tag(svgs: Sequence[str]) -> Html:
     """Return plots side by side, each on light paper, since its letters are dark."""
-    each = "".join(
-        f'<div class="plot" tabindex="0" role="group" aria-label="Plot">{svg}</div>' for svg in svgs
-    )
+    each = "".join(f'<div class="plot">{svg}</div>' for svg in svgs)
     return Html(f'<div class="plots">{each}</div>')

@@ -43,7 +43,7 @@ __all__ = [
     "written",
 ]
 
-WIDTH = 480
+WIDTH = 400
 """Of every figure, in points."""
 
 MARGIN = 10.0

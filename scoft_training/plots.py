@@ -67,7 +67,7 @@ class Plot:
         title: what is shown.
         note: how to read it, say which way is better.
         words: its numbers as a sentence, for those who cannot see it.
-        height: of what stands below title and note, in points; the whole is 480 wide.
+        height: of what stands below title and note, in points; the whole is 400 wide.
         body: draws that.
     """
 
@@ -80,7 +80,7 @@ class Plot:
     def svg(self) -> str:
         """Return an `<svg>` that stands by itself or in a page beside others, the same each time.
 
-        It has the natural size of 480 points; a page may scale it by its style.
+        It is 400 points wide, so that its letters can be read on a phone; a page may scale it.
         """
         label = f"{self.title}. {self.note}. {self.words}"
         return as_svg(lambda: written(self.title, self.note, self.height, self.body), label)

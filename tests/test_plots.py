@@ -57,7 +57,7 @@ def test_values_below_zero_stay_on_the_plot_with_a_true_minus():
         "t", "n", [("a", -10.04, -30, 10), ("b", -0.04, None, None)], digits=1
     ).svg()
     names = [x for x, _ in dots(svg)] + [x for bar in bars(svg) for x in bar]
-    assert all(30 < x < 450 for x in names)
+    assert all(30 < x < 390 for x in names)
     assert {"\N{MINUS SIGN}10.0", "0.0"} <= set(texts(svg))
 
 
