@@ -97,7 +97,10 @@ def test_the_choice_is_the_seeds_and_not_the_first_rows(root):
 
 def test_what_the_work_folder_states_counts(root, tmp_path):
     left_out, kept, *_ = read_dataset(root, "test").rows
-    write_overlays(tmp_path, [Overlay(sha256=left_out.sha256, include=False, by="user")])
+    dropped = Overlay(
+        sha256=left_out.sha256, by="Kim", at="2026-11-25", why="blurred", include=False
+    )
+    write_overlays(tmp_path, [dropped])
     prompts, _ = dataset_prompts(root, tmp_path, SMALL)
     assert [p.picture for p in prompts if p.role == "test"] == [kept.sha256]
 
