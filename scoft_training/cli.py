@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from . import __version__
+from .ablation_commands import add_ablation
 from .config import CaptionConfig, GenerateConfig, MemoryConfig, NegativesConfig, TrainConfig
 from .dataset_commands import add_dataset
 from .errors import ConfigError, OutputError, ScoftError
@@ -23,7 +24,7 @@ from .events import PlanEvent, StopRequested, stop_check
 from .flags import add_flags, config_from_flags
 from .grid_commands import add_grid
 from .lora_commands import add_lora
-from .miniature.commands import add_ablation, add_demo, add_miniature
+from .miniature.commands import add_demo, add_miniature
 from .model_commands import add_model
 from .score_commands import add_score
 from .takedown_commands import add_takedown

@@ -1,4 +1,4 @@
-"""The commands that use the miniature: `scoft demo`, `scoft ablation` and `scoft miniature`."""
+"""The commands `scoft demo` and `scoft miniature`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["add_ablation", "add_demo", "add_miniature"]
+__all__ = ["add_demo", "add_miniature"]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -76,24 +76,6 @@ def add_demo(commands: Commands) -> None:
     demo.set_defaults(run=_demo)
 
 
-def add_ablation(commands: Commands) -> None:
-    """Add the subcommand `ablation`."""
-    ablation = commands.add_parser(
-        "ablation", help="repeat the paper's ablation on the miniature; goes on where it stopped"
-    )
-    ablation.add_argument("--base", choices=("miniature",), default="miniature")
-    ablation.add_argument(
-        "--folder", type=Path, default=Path("scoft-ablation"), help="(default: ./scoft-ablation)"
-    )
-    ablation.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    ablation.add_argument("--arms", nargs="+", help="only these (default: all)")
-    ablation.add_argument("--steps", type=int, default=600, help="of each arm (default: 600)")
-    ablation.add_argument(
-        "--pictures", type=int, default=30, help="to learn from (default: 30, so few overfit)"
-    )
-    ablation.set_defaults(run=_ablation)
-
-
 def _demo(arguments: argparse.Namespace) -> int:
     import json
 
@@ -124,26 +106,6 @@ def _demo(arguments: argparse.Namespace) -> int:
     print(f"\n{demo_table(numbers)}\n")
     print(f"Look at {demo.folder / 'sheet.png'} and {demo.folder / 'report.html'}")
     return 0
-
-
-def _ablation(arguments: argparse.Namespace) -> int:
-    from ..terminal import show_events
-    from .ablation import AblationRequest, run_ablation
-    from .arms import ARMS, ArmScale
-    from .loading import register
-
-    register()
-    request = AblationRequest(
-        folder=arguments.folder,
-        seeds=arguments.seeds,
-        arms=arguments.arms or tuple(ARMS),
-        scale=ArmScale(steps=arguments.steps),
-        num_train=arguments.pictures,
-    )
-    status = show_events(lambda stop: run_ablation(request, should_stop=stop))
-    if status == 0:
-        print((arguments.folder / "table.md").read_text(encoding="utf-8"))
-    return status
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,150 @@
+"""The command `scoft ablation`: of a file, or without one the paper's on the miniature."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .errors import ConfigError
+from .terminal import quiet_libraries, show_events
+
+if TYPE_CHECKING:
+    from .ablation_config import Ablation
+    from .ablation_plan import PlannedTrial
+
+__all__ = ["add_ablation"]
+
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+_WITHOUT_FILE = {"base": "miniature", "arms": None, "steps": 600, "pictures": 30}
+_FOLDER, _SEEDS = Path("scoft-ablation"), (0, 1, 2, 3, 4)
+
+
+def add_ablation(commands: _Commands) -> None:
+    """Add the subcommand `ablation`."""
+    ablation = commands.add_parser(
+        "ablation",
+        help="compare losses, backbones or other options over seeds; goes on where it stopped",
+        description="With FILE: train, draw and measure what it lists, on any base and set "
+        "(docs/ablations_of_your_own.md). Without: the paper's comparison on the miniature.",
+    )
+    ablation.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="a TOML file of cultures, arms and seeds"
+    )
+    ablation.add_argument(
+        "--folder", type=Path, help="(default: the file's, or ./scoft-ablation without one)"
+    )
+    ablation.add_argument(
+        "--seeds", type=int, nargs="+", help="(default: the file's, or 0 1 2 3 4 without one)"
+    )
+    ablation.add_argument("--json-events", action="store_true", help="print one JSON event a line")
+    ablation.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="with FILE: say what each trial asks for and what is done; compute and write nothing",
+    )
+    plain = ablation.add_argument_group("without FILE")
+    plain.add_argument("--base", choices=("miniature",), help="(default: miniature)")
+    plain.add_argument("--arms", nargs="+", help="only these (default: all)")
+    plain.add_argument("--steps", type=int, help=f"of each arm (default: {_WITHOUT_FILE['steps']})")
+    plain.add_argument(
+        "--pictures",
+        type=int,
+        help=f"to learn from (default: {_WITHOUT_FILE['pictures']}, so few that models overfit)",
+    )
+    ablation.set_defaults(run=_ablation)
+
+
+def _ablation(arguments: argparse.Namespace) -> int:
+    from .miniature.loading import register
+
+    register()
+    if arguments.file is None:
+        return _of_the_miniature(arguments)
+    given = [f"--{name}" for name in _WITHOUT_FILE if getattr(arguments, name) is not None]
+    if given:
+        raise ConfigError(
+            f"{' and '.join(given)} belong to the ablation without a file. Write what you want "
+            f"into {arguments.file} instead."
+        )
+    return _of_a_file(arguments)
+
+
+def _of_a_file(arguments: argparse.Namespace) -> int:
+    from .ablation import run_ablation
+    from .ablation_config import read_ablation
+
+    ablation = read_ablation(arguments.file, folder=arguments.folder)
+    if arguments.seeds:
+        ablation = dataclasses.replace(ablation, seeds=tuple(dict.fromkeys(arguments.seeds)))
+    if arguments.dry_run:
+        return _plan(ablation, as_json=arguments.json_events)
+    status = show_events(
+        lambda stop: run_ablation(ablation, should_stop=stop), arguments.json_events
+    )
+    if status == 0 and not arguments.json_events:
+        print((ablation.folder / "tables.md").read_text(encoding="utf-8"))
+    return status
+
+
+def _plan(ablation: Ablation, *, as_json: bool) -> int:
+    from .ablation_plan import PlannedTrial, plan_ablation
+
+    quiet_libraries()
+    trials = []
+    for one in plan_ablation(ablation):
+        if isinstance(one, PlannedTrial):
+            trials.append(one)
+        else:
+            print(one.message, file=sys.stderr)
+    if as_json:
+        for trial in trials:
+            print(json.dumps({"event": "trial", **dataclasses.asdict(trial)}, ensure_ascii=False))
+        return 0
+    widths = [max(len(getattr(trial, name)) for trial in trials) for name in ("culture", "arm")]
+    for trial in trials:
+        culture, arm = trial.culture.ljust(widths[0]), trial.arm.ljust(widths[1])
+        print(f"{culture}  seed {trial.seed}  {arm}  {_state(trial)}")
+    to_train = sum(trial.steps for trial in trials if not trial.trained)
+    to_draw = sum(trial.pictures - trial.drawn for trial in trials)
+    print(
+        f"{len(trials)} trials in {ablation.folder}: {to_train} training steps and {to_draw} "
+        "pictures are still to be made."
+    )
+    return 0
+
+
+def _state(trial: PlannedTrial) -> str:
+    if trial.scored:
+        return "done"
+    training = f"{trial.steps} steps" if trial.steps else "no training"
+    if trial.steps and trial.trained:
+        training = f"{training}, trained"
+    return f"{training}; {trial.drawn} of {trial.pictures} pictures"
+
+
+def _of_the_miniature(arguments: argparse.Namespace) -> int:
+    from .miniature.ablation import AblationRequest, run_ablation
+    from .miniature.arms import ARMS, ArmScale
+
+    if arguments.dry_run:
+        raise ConfigError("--dry-run belongs to the ablation of a file. Name one.")
+    given = {name: getattr(arguments, name) for name in _WITHOUT_FILE}
+    chosen: dict[str, Any] = _WITHOUT_FILE | {k: v for k, v in given.items() if v is not None}
+    request = AblationRequest(
+        folder=arguments.folder or _FOLDER,
+        seeds=arguments.seeds or _SEEDS,
+        arms=chosen["arms"] or tuple(ARMS),
+        scale=ArmScale(steps=chosen["steps"]),
+        num_train=chosen["pictures"],
+    )
+    status = show_events(
+        lambda stop: run_ablation(request, should_stop=stop), arguments.json_events
+    )
+    if status == 0 and not arguments.json_events:
+        print((request.folder / "table.md").read_text(encoding="utf-8"))
+    return status
