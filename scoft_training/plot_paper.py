@@ -99,12 +99,13 @@ def written(title: str, note: str, height: float, body: Callable[[Paper], None])
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    canvas: Any = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=72))
+    # At 72 dots an inch letters' widths would be rounded to whole points.
+    canvas: Any = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=720))
     ruler = canvas.get_renderer()
 
     def width_of(text: str, size: float, weight: str = "normal", of: str = "") -> float:
         font = _font(of or text, size, weight)
-        return float(ruler.get_text_width_height_descent(text, font, False)[0])
+        return float(ruler.get_text_width_height_descent(text, font, False)[0]) / 10
 
     titles = _lines(title, lambda text: width_of(text, _TITLE, "bold", title))
     notes = _lines(note, lambda text: width_of(text, SMALL, of=note)) if note else []

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
 
 import pytest
@@ -12,13 +11,12 @@ from PIL import Image
 from scoft_training.config import PRESETS, TrainConfig, validate
 from scoft_training.errors import ConfigError, OutputError
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent
-from scoft_training.intervals import Interval
 from scoft_training.miniature import ablation, demo, trials
 from scoft_training.miniature.ablation import AblationRequest, run_ablation
 from scoft_training.miniature.arms import ARMS, ArmScale, run_request, train_config
 from scoft_training.miniature.evaluation import EvaluationSizes, Figures
 from scoft_training.miniature.loading import BACKBONE, JUDGE
-from scoft_training.miniature.report import dot_plot, glance_sheet, line_plot, page, table
+from scoft_training.miniature.report import glance_sheet
 
 SCALE = ArmScale(steps=30)
 ZERO = {field.name: 0.0 for field in dataclasses.fields(Figures)}
@@ -166,35 +164,6 @@ def test_unknown_arms_and_no_seeds_are_refused(tmp_path):
         list(run_ablation(request(tmp_path, arms=("mpc-lst",))))
     with pytest.raises(ConfigError, match="no seed"):
         list(run_ablation(request(tmp_path, seeds=())))
-
-
-def circles(svg):
-    root = ElementTree.fromstring(svg)
-    return [float(c.get("cx")) for c in root.iter() if c.tag.endswith("circle")]
-
-
-def test_dots_stand_where_the_axis_says():
-    svg = dot_plot(
-        "t",
-        "n",
-        [("a", Interval(0, 0, 0)), ("b", Interval(50, 45, 55)), ("c", Interval(100, 100, 100))],
-        digits=0,
-    )
-    a, b, c = circles(svg)
-    assert b == pytest.approx((a + c) / 2, abs=0.1)
-    # Values below zero stay on the plot.
-    svg = dot_plot("t", "n", [("a", Interval(-10, -30, 10)), ("b", Interval(10, 9, 11))], digits=0)
-    assert min(circles(svg)) > 120
-    assert all(0 < x < 560 for x in circles(svg))
-
-
-def test_plots_and_pages_escape_what_they_are_given():
-    svg = dot_plot("<b>", "&", [("<i>", Interval(1, 1, 1))], digits=1)
-    ElementTree.fromstring(svg)
-    ElementTree.fromstring(line_plot("<b>", "&", [("<i>", [1.0, 2.0, 0.5])]))
-    text = page("<script>", "a & b", [("<h>", table(["<"], [["<", "&"]]))])
-    assert "<script>" not in text
-    assert "&lt;script&gt;" in text
 
 
 def test_the_sheet_puts_every_picture_into_its_row_and_column():

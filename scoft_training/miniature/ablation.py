@@ -21,15 +21,16 @@ from ..ablation_tables import (
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
-from ..intervals import Interval
 from ..lora_files import read_lora
+from ..pages import page, picture_tag, plots_tag, table
+from ..plots import Plot, interval_plot
 from .arms import ARMS, BASE_ARM, ArmScale, negatives_request, train_config
 from .cultures import WRONGED
 from .evaluation import EvaluationSizes, Evaluator
 from .export import ExportSizes, export_sets
 from .loading import BACKBONE, JUDGE, weights_digests
 from .pretrain_loop import machine
-from .report import dot_plot, glance_sheet, page, picture_tag, save_picture, table
+from .report import glance_sheet, save_picture
 from .trials import draw_trial_negatives, train_trial
 
 __all__ = ["AblationRequest", "run_ablation"]
@@ -239,18 +240,16 @@ class _Ablation:
         write_text(request.folder / "table.md", "\n".join(tables))
         plots = ablation_plots(intervals)
         for name, plot in plots.items():
-            write_text(request.folder / "plots" / f"{name}.svg", plot)
+            write_text(request.folder / "plots" / f"{name}.svg", plot.svg())
         report = request.folder / "report.html"
         write_text(report, self._page(intervals, differences, plots))
         return report
 
-    def _page(self, intervals: Table, differences: Table, plots: dict[str, str]) -> str:
+    def _page(self, intervals: Table, differences: Table, plots: dict[str, Plot]) -> str:
         request = self._request
-        drawn = "".join(f'<div class="plot">{plot}</div>' for plot in plots.values())
-        sheets = "".join(
-            picture_tag(_open(self._path(arm, request.seeds[0]).with_suffix(".png")), arm)
-            for arm in (BASE_ARM, *request.arms)
-        )
+        arms = (BASE_ARM, *request.arms)
+        shown = {arm: self._path(arm, request.seeds[0]).with_suffix(".png") for arm in arms}
+        sheets = "".join(f"<p>{picture_tag(_open(path), arm)}</p>" for arm, path in shown.items())
         lead = (
             f"{len(request.seeds)} seeds an arm, {request.scale.steps} steps of 8 pictures on "
             f"{request.num_train} pictures of an imaginary culture. Means and 95 % intervals; an "
@@ -260,21 +259,21 @@ class _Ablation:
         )
         sections = [
             *(
-                (title, f'<div class="wide">{table(*cells(part, _COLUMNS))}</div>')
-                for title, part in (
-                    ("Table", intervals),
-                    ("Differences, paired by seed", differences),
+                (name, title, table(*cells(part, _COLUMNS), caption=title))
+                for name, title, part in (
+                    ("table", "Table", intervals),
+                    ("differences", "Differences, paired by seed", differences),
                 )
                 if part
             ),
-            ("Plots", f'<div class="plots">{drawn}</div>'),
-            (f"The first held-out captions, seed {request.seeds[0]}", sheets),
+            ("plots", "Plots", plots_tag([plot.svg() for plot in plots.values()])),
+            ("pictures", f"The first held-out captions, seed {request.seeds[0]}", sheets),
         ]
         return page("SCoFT's ablation on the miniature", lead, sections)
 
 
-def ablation_plots(intervals: Table) -> dict[str, str]:
-    """Return the plots as SVG, by the figure they show."""
+def ablation_plots(intervals: Table) -> dict[str, Plot]:
+    """Return the plots by the figure they show."""
     wanted = {
         "kid": (f"KID to {WRONGED}'s held-out pictures", "lower is better", 0),
         "right": ("Drawn as the culture is", "share of pictures, by the judge", 2),
@@ -283,11 +282,11 @@ def ablation_plots(intervals: Table) -> dict[str, str]:
         "kid_others": ("KID of the other cultures", "lower is less harm", 0),
     }
     return {
-        name: dot_plot(
+        name: interval_plot(
             title,
             note,
             [
-                (arm, Interval.around(row[name].mean, row[name].half_width or 0.0))
+                (arm, row[name].mean, row[name].low, row[name].high)
                 for arm, row in intervals.items()
             ],
             digits=digits,

@@ -14,12 +14,14 @@ from ..errors import ConfigError
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import write_json, write_text
 from ..lora_files import read_lora
+from ..pages import page, picture_tag, plots_tag, table
+from ..plots import Plot, Series, curve_plot
 from .arms import ArmScale
 from .cultures import CULTURES, WRONGED
 from .evaluation import EvaluationSizes, Evaluator, Figures, draw_for_prompts
 from .export import ExportSizes, export_sets, right_scenes
 from .forms import SUBJECTS
-from .report import glance_sheet, line_plot, page, picture_tag, save_picture, table
+from .report import glance_sheet, save_picture
 from .trials import Trained, draw_trial_negatives, train_trial
 
 __all__ = ["Demo", "demo_table"]
@@ -189,8 +191,7 @@ class Demo:
             for name, said, meaning, digits in _ROWS
             for was, now in [(numbers["before"][name], numbers["after"][name])]
         ]
-        losses = [(name, _smoothed(values)) for name, values in trained.losses.items()]
-        plots = "".join(line_plot(name, "mean of ten values", [(name, v)]) for name, v in losses)
+        plots = plots_tag([_loss_plot(name, of).svg() for name, of in trained.losses.items()])
         lead = (
             f"{WRONGED.capitalize()} is an imaginary culture. A small model learned it from a "
             f"crawl that mostly shows it in ruins. SCoFT then learned from {self.num_train} "
@@ -202,13 +203,19 @@ class Demo:
         )
         others = ", ".join(name.capitalize() for name in CULTURES if name != WRONGED)
         sections = [
-            ("Before and after", picture_tag(sheet, "six prompts before and after training")),
             (
-                "In numbers",
-                f'<div class="said">{table(["", "before", "after", "what it means"], rows)}</div>',
+                "pictures",
+                "Before and after",
+                picture_tag(sheet, "six prompts before and after training"),
             ),
-            ("The losses", f'<div class="plots">{plots}</div>'),
             (
+                "numbers",
+                "In numbers",
+                table(["measured", "before", "after", "what it means"], rows, words=(3,)),
+            ),
+            ("losses", "The losses", plots),
+            (
+                "next",
                 "Go on",
                 f"<p>Draw what you like: <code>{command}</code></p><p>The LoRA is "
                 f"<code>{html.escape(str(trained.lora))}</code>. The model also knows {others}, "
@@ -219,6 +226,7 @@ class Demo:
             sections.insert(
                 0,
                 (
+                    "quick",
                     "A quick run",
                     "<p>This was <code>--quick</code>: too short to repair much. "
                     "<code>scoft demo</code> takes a few minutes and does.</p>",
@@ -251,8 +259,10 @@ def _new_prompts(trained_on: list[str]) -> list[str]:
     return prompts
 
 
-def _smoothed(values: list[float]) -> list[float]:
+def _loss_plot(name: str, values: list[float]) -> Plot:
+    """One term over its values, in means of up to ten, since single ones jump."""
     size = min(10, max(1, len(values) // 5))
-    return [
-        sum(values[i : i + size]) / len(values[i : i + size]) for i in range(0, len(values), size)
-    ]
+    parts = [values[at : at + size] for at in range(0, len(values), size)]
+    ends = [min(at + size, len(values)) for at in range(0, len(values), size)]
+    means = [sum(part) / len(part) for part in parts]
+    return curve_plot(name, f"means of {size}", [Series(name, ends, means)], axis="value")
