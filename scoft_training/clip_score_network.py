@@ -82,7 +82,7 @@ def load_clip_score(
 
     path = request.find(spec)
     model_config, preprocess_config, origin = clip_configs(path, model_name)
-    network, image_size = _build(path, model_config)
+    network, image_size = _build(path, model_config, preprocess_config)
     tensors = {
         key: value
         for key, value in load_tensors(path, sha256=spec.sha256).items()
@@ -112,7 +112,9 @@ def load_clip_score(
     )
 
 
-def _build(path: Path, model_config: dict[str, Any]) -> tuple[Any, int]:
+def _build(
+    path: Path, model_config: dict[str, Any], preprocess_config: dict[str, Any]
+) -> tuple[Any, int]:
     """Return open_clip's CLIP on meta, which costs and draws nothing, and its pictures' side."""
     import open_clip
 
@@ -121,6 +123,9 @@ def _build(path: Path, model_config: dict[str, Any]) -> tuple[Any, int]:
         foreign = [key for key in model_config["text_cfg"] if key.startswith("hf_")]
         if foreign:
             raise ValueError(f"{foreign[0]} names a text tower or tokenizer that is not CLIP's")
+        for key, usual in (("resize_mode", "shortest"), ("interpolation", "bicubic")):
+            if preprocess_config.get(key, usual) != usual:
+                raise ValueError(f"its {key} is {preprocess_config[key]}, but CLIP's is {usual}")
         with torch.device("meta"):
             network = open_clip.CLIP(
                 model_config["embed_dim"],

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .backbone_interface import BackboneRequest
-from .errors import ModelFileError
+from .errors import ConfigError, ModelFileError
 from .metric_network_interface import MetricNetwork
 from .weights import WeightsSpec, load_tensors
 
@@ -55,10 +55,16 @@ def load_inception(request: BackboneRequest) -> InceptionNetwork:
     """Return Inception-v3 with weights from a file; torch-fidelity itself downloads nothing.
 
     Raises:
+        ConfigError: another dtype than float32; torch-fidelity's own float64 is float32, too.
         ModelFileError: not found, or not the weights of that network.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
+    if request.dtype != torch.float32:
+        raise ConfigError(
+            f"The metric network 'inception' runs in float32 only, as torch-fidelity does, but got "
+            f"{request.dtype}. Choose float32."
+        )
     path = request.find(INCEPTION)
     # torch-fidelity unpickles whatever file it is given: it gets tensors that were read before.
     buffer = io.BytesIO()
@@ -69,7 +75,6 @@ def load_inception(request: BackboneRequest) -> InceptionNetwork:
             "inception-v3-compat",
             [_LAYER],
             feature_extractor_weights_path=buffer,
-            feature_extractor_internal_dtype=str(request.dtype).removeprefix("torch."),
         )
     except RuntimeError as error:
         first = str(error).partition("\n")[2].strip().splitlines()
@@ -84,5 +89,4 @@ def load_inception(request: BackboneRequest) -> InceptionNetwork:
         settings={"layer": _LAYER, "resizing": "TensorFlow 1's bilinear to 299"},
         convention=_CONVENTION,
         dim=int(_LAYER),
-        dtype=request.dtype,
     )

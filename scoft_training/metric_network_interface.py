@@ -48,9 +48,6 @@ class MetricNetwork:
     Attributes:
         digest: sha256 over weights and settings, `dtype` among them.
         device: where it computes.
-
-    Raises:
-        ConfigError: another dtype: half precision moves KID by more than pictures do.
     """
 
     def __init__(
@@ -63,10 +60,6 @@ class MetricNetwork:
         dim: int,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if dtype not in (torch.float32, torch.float64):
-            raise ConfigError(
-                f"The metric network {name!r} cannot run in {dtype}. Choose float32 or float64."
-            )
         self.name = name
         self.convention = convention
         self.dim = dim

@@ -114,6 +114,11 @@ def load_metric_network(
         ModelFileError: its weights are not found or are not its.
     """
     _require_known(name)
+    # Half precision moves KID by more than some pictures do.
+    if dtype not in (torch.float32, torch.float64):
+        raise ConfigError(
+            f"The metric network {name!r} cannot run in {dtype}. Choose float32 or float64."
+        )
     chosen = resolve_device(str(device))
     request = BackboneRequest(dtype, weights, allow_download, search_folders)
     if name not in _REGISTRY:
@@ -169,10 +174,6 @@ _LAYERS = {
 
 
 def _of_backbone(name: str, request: BackboneRequest) -> _BackboneNetwork:
-    if request.dtype not in (torch.float32, torch.float64):
-        raise ConfigError(
-            f"The metric network {name!r} cannot run in {request.dtype}. Choose float32 or float64."
-        )
     backbone = load_backbone(
         name,
         weights=request.weights,
