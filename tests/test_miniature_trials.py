@@ -192,6 +192,13 @@ def test_new_prompts_were_not_trained_on():
     assert not set(prompts) & set(taken)
 
 
+def test_losses_are_shown_in_means_up_to_their_last_value():
+    plot = demo._loss_plot("memorization", [float(n) for n in range(13)])
+    # Two values each, and the last one alone: 0.5 after 2 values, 12 after 13.
+    assert plot.words == "memorization: 0.5 at value 2, 12 at 13"
+    assert demo._loss_plot("ldm", [0.25]).words == "ldm: 0.25 at value 1, 0.25 at 1"
+
+
 def test_the_demos_table_lines_up():
     numbers = {name: {**ZERO, "kid": value} for name, value in (("before", 812.4), ("after", 97.0))}
     lines = demo.demo_table(numbers).splitlines()
