@@ -249,7 +249,9 @@ class _Ablation:
         request = self._request
         arms = (BASE_ARM, *request.arms)
         shown = {arm: self._path(arm, request.seeds[0]).with_suffix(".png") for arm in arms}
-        sheets = "".join(f"<div>{picture_tag(_open(path), arm)}</div>" for arm, path in shown.items())
+        sheets = "".join(
+            f"<div>{picture_tag(_open(path), arm)}</div>" for arm, path in shown.items()
+        )
         lead = (
             f"{len(request.seeds)} seeds an arm, {request.scale.steps} steps of 8 pictures on "
             f"{request.num_train} pictures of an imaginary culture. Means and 95 % intervals; an "
