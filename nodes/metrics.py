@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from comfy_api.latest import io
 
 from ..scoft_training.config import ScoreConfig
-from ..scoft_training.metric_networks import metric_network_names
+from ..scoft_training.metric_networks import metric_network_names, text_metric_network_names
 from . import host
 from .live import open_grid, revision
 from .running import carry_out
@@ -41,7 +41,12 @@ class Metrics(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Return inputs and outputs; their order is for ever."""
         networks = (*metric_network_names(), _NONE)
-        choices = dict.fromkeys(("kid_network", "clip_network", "diversity_network"), networks)
+        with_text = (*text_metric_network_names(), _NONE)
+        choices = {
+            "kid_network": networks,
+            "clip_network": with_text,
+            "diversity_network": networks,
+        }
         return io.Schema(
             node_id="ScoftMetrics",
             display_name="SCoFT Metrics",
@@ -163,7 +168,7 @@ class CompareModels(io.ComfyNode):
     def execute(cls, scores: Any, baseline: str, prompts: int) -> io.NodeOutput:
         """Compare what was measured."""
         from ..scoft_training.grids import read_grid
-        from ..scoft_training.metric_sheets import same_seed_sheet
+        from ..scoft_training.metric_sheets import same_seed_sheet, shown_models, shown_prompts
         from ..scoft_training.score_comparison import (
             baseline_of,
             comparison_plots,
@@ -175,8 +180,12 @@ class CompareModels(io.ComfyNode):
         measured = read_scores(path)
         against = baseline_of(measured, baseline.strip())
         table = comparison_table(measured, against)
+        grid = read_grid(path.parent)
+        sheet = same_seed_sheet(
+            grid, shown_prompts(grid, most=prompts), shown_models(grid, always=[against])
+        )
         return io.NodeOutput(
-            host.to_image(same_seed_sheet(read_grid(path.parent), prompts=prompts)),
+            host.to_image(sheet),
             _images(comparison_plots(measured, against)),
             table,
             ui=_shown(path.parent, table, baseline=against),

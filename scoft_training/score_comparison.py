@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .checkpoint_choice import TRIPLE
 from .errors import ConfigError, unknown_name
 from .intervals import difference_interval
-from .score_records import Difference, MetricValue, ModelScores, Scores
+from .score_records import Difference, MetricValue, Scores
 
 if TYPE_CHECKING:
     from .plots import Plot
@@ -123,21 +122,24 @@ def comparison_plots(scores: Scores, baseline: str = "") -> list[Plot]:
     from .plots import interval_plot
 
     name = baseline_of(scores, baseline)
-    wanted = {metric.key for one in scores.models for metric in _triple(one)}
-    return [
-        interval_plot(
-            f"{_heading(metric)}: difference from {name}",
-            f"Below 0 is better than {name}. Bars are 95 % intervals: one that reaches 0 tells no "
-            "difference."
-            if metric.better == "lower"
-            else f"Above 0 is better than {name}. Bars are 95 % intervals: one that reaches 0 "
-            "tells no difference.",
-            [(one.model, one.value, one.low, one.high) for one in rows],
-            digits=_digits(rows),
+    found = {
+        metric.key: rows for metric, rows in _by_metric(scores, differences_from(scores, name))
+    }
+    plots = []
+    for question, text in QUESTIONS.items():
+        answers = (getattr(one, question) for one in scores.models)
+        metric = next((answer for answer in answers if answer is not None), None)
+        if metric is None or metric.key not in found:
+            continue
+        rows = found[metric.key]
+        side = "Above" if metric.better == "higher" else "Below"
+        note = (
+            f"{_heading(metric)}: difference from {name}. {side} 0 is better; a bar, the 95 % "
+            "interval, that reaches 0 tells no difference."
         )
-        for metric, rows in _by_metric(scores, differences_from(scores, name))
-        if metric.key in wanted
-    ]
+        values = [(one.model, one.value, one.low, one.high) for one in rows]
+        plots.append(interval_plot(text, note, values, digits=_digits(rows)))
+    return plots
 
 
 def _known(scores: Scores) -> Iterator[tuple[tuple[str, str, str], Difference]]:
@@ -159,11 +161,6 @@ def _difference(pair: tuple[str, str, str], metric: MetricValue, other: MetricVa
         [mine[prompt] for prompt in shared], [others[prompt] for prompt in shared]
     )
     return Difference(*pair, interval.mean, interval.low, interval.high)
-
-
-def _triple(model: ModelScores) -> list[MetricValue]:
-    found = (getattr(model, name) for name in TRIPLE)
-    return [metric for metric in found if metric is not None]
 
 
 def _by_metric(

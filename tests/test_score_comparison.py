@@ -108,10 +108,13 @@ def test_the_table_in_words():
 
 def test_a_plot_for_each_question_that_was_answered():
     plots = comparison_plots(made_scores(), "step 100")
-    assert [plot.title for plot in plots] == [
-        "CLIP-I similarity: difference from step 100",
-        "KID to held-out pictures (x 1000): difference from step 100",
-        "KID to general pictures (x 1000): difference from step 100",
+    assert [(plot.title, plot.note.partition(".")[0]) for plot in plots] == [
+        ("Does it copy my photos?", "CLIP-I similarity: difference from step 100"),
+        (
+            "Does it know my culture?",
+            "KID to held-out pictures (x 1000): difference from step 100",
+        ),
+        ("Did it forget the rest?", "KID to general pictures (x 1000): difference from step 100"),
     ]
-    assert all(plot.note.startswith("Below 0 is better than step 100.") for plot in plots)
+    assert all(". Below 0 is better;" in plot.note for plot in plots)
     assert plots[0].image(400).width == 400

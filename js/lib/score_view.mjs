@@ -11,7 +11,8 @@ import { ReportButton } from "./report_nodes.mjs";
 import { differenceTable, valueTable } from "./score_table.mjs";
 import { stackedHeight } from "./view_height.mjs";
 
-const TABLE_HEIGHT = 260;
+const TABLE_HEIGHT = 400;
+const BORDERS = 2;
 const CHART_HEIGHT = 150;
 const HINT = "Queue the graph to measure.";
 
@@ -209,8 +210,11 @@ export class ScoreView {
   }
 
   measure() {
+    // A long table scrolls in its box; a short one leaves the room to the chart.
+    const table = Math.min(TABLE_HEIGHT, this.box.firstElementChild.offsetHeight + BORDERS);
+    this.box.style.minHeight = `${table}px`;
     const height = stackedHeight(this.element, (child) => {
-      if (child === this.box) return Math.min(TABLE_HEIGHT, child.scrollHeight);
+      if (child === this.box) return table;
       if (child !== this.chartBox) return child.offsetHeight;
       return child.scrollHeight - this.chart.plot.offsetHeight + CHART_HEIGHT;
     });
