@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageOps
 
-from .errors import ConfigError, DatasetError
+from .errors import ConfigError, DatasetError, unknown_name
 from .grids import Grid, GridPicture
 from .lettering import draw_caption
 from .pictures import open_picture
@@ -115,11 +115,9 @@ def shown_rows(
     """
     names = shown_models(grid) if models is None else list(models)
     places = shown_prompts(grid) if prompts is None else list(prompts)
-    known = {model.name for model in grid.models}
+    known = [model.name for model in grid.models]
     if unknown := [name for name in names if name not in known]:
-        raise ConfigError(
-            f"The grid has no model {unknown[0]!r}. It has {', '.join(sorted(known))}."
-        )
+        raise ConfigError(unknown_name("model", unknown[0], known))
     if wrong := [place for place in places if not 0 <= place < len(grid.prompts)]:
         raise ConfigError(
             f"The grid has no prompt {wrong[0]}. Name numbers from 0 to {len(grid.prompts) - 1}."

@@ -47,7 +47,9 @@ def drawn_grid(folder, scores=None, *, missing=()):
     """
     scores = scores or made_scores()
     prompts = [GridPrompt(text, "train", (0, 1), f"{n:064x}") for n, text in enumerate(CAPTIONS)]
-    prompts += [GridPrompt(f"held out {text}", "test", (10 + n,)) for n, text in enumerate(CAPTIONS)]
+    prompts += [
+        GridPrompt(f"held out {text}", "test", (10 + n,)) for n, text in enumerate(CAPTIONS)
+    ]
     prompts += [GridPrompt(f"a cup, number {n}", "neutral", (20 + n,)) for n in range(3)]
     prompts += [GridPrompt(f"a cup, number {n}", "general", (30 + n,)) for n in range(3)]
     models = [one.model for one in scores.models]
@@ -72,7 +74,9 @@ def with_nearest(scores, grid):
     found = []
     for one in scores.models:
         for number, cosine in ((0, 0.61), (1, 0.93)):
-            picture = next(p for p in grid.pictures if (p.model, p.prompt) == (one.model.name, number))
+            picture = next(
+                p for p in grid.pictures if (p.model, p.prompt) == (one.model.name, number)
+            )
             training = grid.folder.parent / "dataset" / f"{number}.png"
             training.parent.mkdir(exist_ok=True)
             plain("training", number, size=(120, 80)).save(training)
