@@ -50,6 +50,15 @@ def score(folder, dataset, *, should_stop=lambda: False, **options):
     return finished(score_grid(request, should_stop=should_stop))
 
 
+WRITE_REPORT = scoring.write_report
+
+
+@pytest.fixture(autouse=True)
+def _no_report(monkeypatch):
+    """Leave out the page, which takes longer than everything else and has its own tests."""
+    monkeypatch.setattr(scoring, "write_report", lambda scores, grid, folder: folder / "no.html")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
@@ -77,7 +86,8 @@ def numbers(value, path=""):
         yield path, value
 
 
-def test_a_grid_gets_its_three_answers_and_a_report(grid):
+def test_a_grid_gets_its_three_answers_and_a_report(grid, monkeypatch):
+    monkeypatch.setattr(scoring, "write_report", WRITE_REPORT)
     folder, dataset = grid
     before = sorted(path.relative_to(dataset) for path in dataset.rglob("*"))
 
