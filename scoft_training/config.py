@@ -425,9 +425,10 @@ class GenerateConfig:
 
 @dataclass(frozen=True)
 class GridConfig:
-    """What `scoft grid` draws for a dataset's captions, and how many at once. All numbers are ours.
+    """What `scoft grid` draws for a dataset's captions, and how many at once.
 
-    Sizes are those of the paper's evaluation (section 5.2) where it gives them.
+    Ten training and ten held-out captions with 20 pictures each are the paper's (table 2); the other
+    numbers are ours.
     """
 
     train_captions: int = _option(
