@@ -1,9 +1,10 @@
 """Confidence intervals of what `metrics` measures.
 
-Means over captions or seeds get Student-t intervals: at 10 values a percentile bootstrap holds the
-true mean in 90 % of its "95 %" intervals, Student's t in 95 %. KID is no mean of independent
+Means over captions or seeds get Student-t intervals: of 10 values a percentile bootstrap's "95 %"
+holds the true mean in some 91 % of trials, Student's t in 95 %. KID is no mean of independent
 values, and resampling with repeats is biased for it (a picture meets its own copy), so it gets a
-jackknife: how far it moves when one picture is left out. Measured coverage: benchmarks/results.md.
+jackknife: how far it moves when one picture is left out. It held in 92 to 98 % of trials with 50
+and 200 pictures; all that was measured is in benchmarks/results.md.
 """
 
 from __future__ import annotations
@@ -52,6 +53,9 @@ class Interval:
 
 def mean_interval(values: Sequence[float] | Tensor, confidence: float = 0.95) -> Interval:
     """Mean over captions or seeds and its Student-t confidence interval: mean +- t std / sqrt(n).
+
+    No interval knows of what the values do not show: where one caption in ten is copied and the
+    others are not, 10 captions hold none of the copied ones in a third of all cases.
 
     Args:
         values: (n,) one measurement a caption or seed, independent; the mean about normal.

@@ -96,6 +96,9 @@ def test_differences_are_taken_caption_by_caption():
     # std sqrt(2 / 3) / 100 over sqrt(4) captions, t = 3.182.
     assert interval.half_width == pytest.approx(3.182 * math.sqrt(2 / 3) / 200, rel=1e-3)
     assert interval.low > 0
+    # At 99 % t is 5.841.
+    surer = difference_interval(easy + differences, easy, confidence=0.99)
+    assert surer.half_width == pytest.approx(interval.half_width * 5.841 / 3.182, rel=1e-3)
     assert mean_interval(easy).half_width > 0.3
 
 
