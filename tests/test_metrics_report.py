@@ -1,0 +1,194 @@
+"""The report stands by itself, leads with the three questions, and shows what it speaks of."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+from drawn_grid import ATTACK, OTHER, drawn_grid, with_nearest
+from made_scores import made_scores, model
+from PIL import Image
+
+from scoft_training.errors import OutputError
+from scoft_training.metrics_report import report_page, triple_plots, write_report
+from scoft_training.takedown import find_picture
+
+
+class Outline(HTMLParser):
+    """Headings, pictures and whether anything could run or be fetched."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.alts, self.tags, self.links = [], [], set(), []
+        self._in_heading = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.add(tag)
+        self._in_heading = tag in ("h1", "h2", "h3")
+        if self._in_heading:
+            self.headings.append("")
+        if tag == "img":
+            self.alts.append(values["alt"])
+        self.links += [values[name] for name in ("src", "href", "xlink:href") if name in values]
+
+    def handle_data(self, data):
+        if self._in_heading:
+            self.headings[-1] += data
+
+    def handle_endtag(self, tag):
+        self._in_heading = False
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    grid = drawn_grid(tmp_path_factory.mktemp("reports") / "grid", missing=[("step 200", 5)])
+    scores = with_nearest(made_scores(warnings=(f"{ATTACK} is cut at 77 tokens.",)), grid)
+    return scores, grid, write_report(scores, grid, grid.folder)
+
+
+def test_the_questions_come_first_then_the_checkpoint(made):
+    _, _, path = made
+    headings = Outline(path.read_text(encoding="utf-8")).headings
+    assert headings[:7] == [
+        "Scores of my models-0123456789abcdef",
+        "Three questions",
+        "Does it copy my photos?",
+        "Does it know my culture?",
+        "Did it forget the rest?",
+        "Which checkpoint to keep",
+        "Before you trust these numbers",
+    ]
+    assert headings[-2:] == ["How it was measured", "Settings"]
+
+
+def test_nothing_runs_and_nothing_is_fetched(made):
+    _, _, path = made
+    text = path.read_text(encoding="utf-8")
+    outline = Outline(text)
+    assert not outline.tags & {"script", "link", "iframe", "object", "form"}
+    assert ATTACK not in text
+    assert "&lt;script&gt;" in text
+    assert outline.links
+    assert all(link.startswith(("data:image/", "#p")) for link in outline.links)
+
+
+def test_every_picture_says_who_drew_what(made):
+    scores, _, path = made
+    alts = Outline(path.read_text(encoding="utf-8")).alts
+    assert "" not in alts
+    assert f"base: held out {ATTACK}" in alts
+    assert f"{OTHER}: held out {ATTACK}" in alts
+    # 8 prompts x 5 models, of which one picture is not drawn; 2 pairs a model.
+    assert len(alts) == 8 * 5 - 1 + 2 * 2 * len(scores.models)
+    assert "not drawn" in path.read_text(encoding="utf-8")
+
+
+def test_plots_and_sheets_lie_beside_the_page(made):
+    _, grid, path = made
+    assert path == grid.folder / "report.html"
+    names = sorted(one.stem for one in (grid.folder / "plots").glob("*.svg"))
+    triple = ["copies", "forgot", "knows"]
+    assert names == sorted([*triple, *(f"{name}-steps" for name in triple)])
+    for name in names:
+        ElementTree.parse(grid.folder / "plots" / f"{name}.svg")
+        with Image.open(grid.folder / "plots" / f"{name}.png") as plot:
+            assert plot.width == 960
+    for name in ("same-seeds", "nearest"):
+        with Image.open(grid.folder / "sheets" / f"{name}.png") as sheet:
+            assert max(sheet.size) <= 4000
+    assert (
+        (grid.folder / "report.txt").read_text(encoding="utf-8").startswith("Scores of my models")
+    )
+
+
+def test_curves_begin_at_the_base_and_carry_the_mark():
+    plots = triple_plots(made_scores())
+    assert len(plots) == 6
+    knows = plots[4]
+    assert knows.words == (
+        "run1: 41.5 at training step 0, 17.5 at 300; suggested: training step 200"
+    )
+    # Without steps there are no curves; what was not measured has no plot.
+    still = made_scores(
+        models=(model("base", None, 3.0, None, 0.5, 0.6, 0.5, 0.6),), suggestion=None
+    )
+    assert [plot.title for plot in triple_plots(still)] == [
+        "Does it copy my photos?",
+        "Does it know my culture?",
+    ]
+
+
+def test_two_runs_are_two_curves():
+    base, *steps = made_scores().models
+    other = [
+        replace(one, model=replace(one.model, name=f"b {one.model.name}", run_id="run2"))
+        for one in steps[:3]
+    ]
+    scores = made_scores(models=(base, *steps, *other))
+    words = triple_plots(scores)[-2].words
+    assert words.startswith("run1: 41.5 at training step 0, 17.5 at 300; run2: 41.5 at")
+
+
+def test_a_second_report_replaces_the_first_whole(tmp_path):
+    grid = drawn_grid(tmp_path / "grid")
+    scores = with_nearest(made_scores(), grid)
+    write_report(scores, grid, grid.folder)
+    base = made_scores(models=made_scores().models[:1], differences=(), suggestion=None)
+    text = write_report(base, grid, grid.folder).read_text(encoding="utf-8")
+    assert sorted(one.name for one in (grid.folder / "plots").iterdir()) == [
+        f"{name}.{kind}" for name in ("copies", "forgot", "knows") for kind in ("png", "svg")
+    ]
+    assert not (grid.folder / "sheets" / "nearest.png").exists()
+    assert "nearest training picture" not in text
+    assert "Which checkpoint to keep" not in text
+
+
+def test_the_same_scores_make_the_same_files(made):
+    scores, grid, path = made
+    files = [path, *sorted((grid.folder / "plots").iterdir())]
+    before = [one.read_bytes() for one in files]
+    write_report(scores, grid, grid.folder)
+    assert [one.read_bytes() for one in files] == before
+
+
+def test_curves_without_a_suggestion_say_why(made):
+    _, grid, _ = made
+    text = report_page(made_scores(suggestion=None), grid)
+    assert "None is suggested" in text
+
+
+def test_all_numbers_stand_with_their_forms_and_differences(made):
+    _, grid, _ = made
+    base, *others = made_scores().models
+    clip = replace(
+        base.metrics[0],
+        key="clip_score",
+        title="CLIP Score",
+        better="higher",
+        forms={"cosine": 0.30251, "2.5 x": 0.75628},
+        note="2 captions were cut at 77 tokens.",
+        std=0.021,
+    )
+    scores = made_scores(models=(replace(base, metrics=(*base.metrics, clip)), *others))
+    text = report_page(scores, grid)
+    for words in ("CLIP Score; higher is better, by clip_vit_b32", "0.3025", "0.7563", "0.021"):
+        assert f">{words}<" in text
+    assert "2 captions were cut at 77 tokens." in text
+    assert ">-23.5 (-26.0 to -21.0)<" in text
+
+
+def test_a_takedown_finds_what_shows_a_training_picture(made):
+    scores, grid, _ = made
+    found = find_picture(scores.nearest[0].training_sha256, [grid.folder.parent])
+    named = {re.sub(".*/", "", finding.path) for finding in found.findings}
+    assert {"report.html", "report.txt", "0.png"} <= named
+
+
+def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
+    scores, grid, _ = made
+    (tmp_path / "plots").write_text("in the way")
+    with pytest.raises(OutputError, match="could not be written"):
+        write_report(scores, grid, tmp_path)
