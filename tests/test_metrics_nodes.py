@@ -7,7 +7,8 @@ import urllib.request
 
 import pytest
 from PIL import Image
-from running_host import error_of
+from running_host import error_of, until
+from test_live import Listener
 
 from scoft_training.score_records import scores_from_json
 
@@ -171,6 +172,29 @@ def test_a_general_folder_of_the_input_folder_is_what_forgetting_is_measured_by(
     Image.new("RGB", (64, 48), "red").save(folder / "more.png")
     ended = host.wait(host.queue(graph(host, metrics={"general_folder": "general"})))
     assert "5" not in dict(ended["status"]["messages"])["execution_cached"]["nodes"]
+
+
+def test_interrupted_it_stops_between_pictures_and_queued_again_it_goes_on(host, measured):
+    folder = host.folder / "input" / "many"
+    folder.mkdir(parents=True)
+    for number in range(1500):
+        shade = (number % 256, number // 256 * 40, 90)
+        Image.new("RGB", (200, 200), shade).save(folder / f"{number}.png")
+    prompt = graph(host, metrics={"general_folder": "many", "batch_size": 1})
+
+    def seen(page):
+        phases = [one for one in page.ours("phase") if one["node"] == "5"]
+        return [one for one in phases if one["phase"].startswith("pictures under") and one["done"]]
+
+    with Listener(host, "page") as page:
+        answer = host.post("/prompt", {"prompt": prompt, "client_id": "page"})
+        until(lambda: seen(page), host)
+        host.post("/interrupt", {})
+        ended = host.wait(answer["prompt_id"])
+    assert "execution_interrupted" in dict(ended["status"]["messages"])
+    assert seen(page)[-1]["done"] < 1500
+    ended = host.wait(host.queue(prompt))
+    assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
 
 
 @pytest.mark.parametrize(

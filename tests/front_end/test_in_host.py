@@ -22,7 +22,14 @@ async (kinds) => {
     app.canvas.setDirty(true, true);
 }
 """
-KINDS = ["ScoftLoadDataset", "ScoftDrawNegatives", "ScoftTrainLora", "ScoftDatasetReport"]
+KINDS = [
+    "ScoftLoadDataset",
+    "ScoftDrawNegatives",
+    "ScoftTrainLora",
+    "ScoftDatasetReport",
+    "ScoftMetrics",
+    "ScoftCompareModels",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +85,8 @@ def test_the_desk_opens_and_closes_by_keyboard_and_gives_the_focus_back(host_pag
     host_page.locator("dialog.scoft-gallery").wait_for(state="detached")
     assert review.evaluate("(one) => one === document.activeElement")
     assert host_page.evaluate("app.graph.nodes.length") == len(KINDS)
-    assert host_page.get_by_role("button", name="Open report").is_disabled()
+    reports = host_page.get_by_role("button", name="Open report")
+    assert [reports.nth(place).is_disabled() for place in range(3)] == [True] * 3
     assert host_page.faults == []
 
 
