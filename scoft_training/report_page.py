@@ -19,6 +19,7 @@ from .data_rows import ERAS, DatasetRow
 from .dataset_quality import PicturePair, Quality, words_of
 from .errors import DatasetError
 from .near_duplicates import Pair, groups_of
+from .pages import Html, page
 from .picture_measures import PictureMeasures
 from .pictures import open_picture
 
@@ -42,51 +43,21 @@ _VERDICTS = {
 }
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6272; --line: #d9dce4; --card: #f5f6f9;
-  --bad: #a3231f; --paper: #fff; --heat: 20, 98, 150;
-  --korean: "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans CJK KR", "Noto Sans KR";
-  --japanese: "Hiragino Sans", "Yu Gothic", "Meiryo", "Noto Sans CJK JP", "Noto Sans JP";
-  --simplified: "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC";
-  --traditional: "PingFang TC", "Microsoft JhengHei", "Noto Sans CJK TC", "Noto Sans TC"; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a4abbb; --line: #3a4050;
-  --card: #232733; --bad: #ff9c94; --paper: #171a22; --heat: 90, 170, 230; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 70rem; padding: 1.25rem; color: var(--ink);
-  background: var(--paper); font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans",
-  var(--korean), var(--japanese), var(--simplified), var(--traditional), sans-serif; }
-:lang(ko) { font-family: system-ui, var(--korean), sans-serif; }
-:lang(ja) { font-family: system-ui, var(--japanese), sans-serif; }
-:lang(zh) { font-family: system-ui, var(--simplified), var(--traditional), sans-serif; }
-:is(:lang(zh-TW), :lang(zh-HK), :lang(zh-MO), :lang(zh-Hant)) {
-  font-family: system-ui, var(--traditional), var(--simplified), sans-serif; }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .3rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 2.2rem 0 .5rem; }
-p, .notes { max-width: 46rem; }
-.soft, caption { color: var(--soft); }
-a { color: inherit; }
+:root { --heat: 20, 98, 150; }
+@media (prefers-color-scheme: dark) { :root { --heat: 90, 170, 230; } }
 .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: .6rem;
   padding: 0; margin: 1rem 0; list-style: none; }
 .tiles li { background: var(--card); border-radius: 8px; padding: .6rem .8rem; }
 .tiles b { display: block; font-size: 1.5rem; line-height: 1.2; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-caption { text-align: left; padding-bottom: .4rem; font-size: .9rem; }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-thead th { white-space: normal; vertical-align: bottom; max-width: 7rem; }
-th:first-child { text-align: left; font-weight: 600; }
-caption { white-space: normal; }
-caption span { display: block; max-width: calc(100vw - 2.5rem); }
+.tiles a { text-decoration: none; }
+.tiles a:hover, .tiles a:focus-visible { text-decoration: underline; }
 td.word { text-align: left; }
 td.short { color: var(--bad); font-weight: 600; }
 tfoot td { text-align: center; font-weight: 600; }
 tfoot td:last-child { text-align: right; }
-.tiles a { text-decoration: none; }
-.tiles a:hover, .tiles a:focus-visible { text-decoration: underline; }
 td.heat { text-align: center; min-width: 5.5rem; border: 2px solid var(--paper); }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .8rem;
   padding: .8rem; margin: .7rem 0; background: var(--card); border-radius: 8px; }
-figure { margin: 0; min-width: 0; }
 figure img, .lost { width: 100%; height: 10rem; object-fit: contain; background: var(--paper);
   border-radius: 4px; display: grid; place-items: center; }
 figcaption { font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
@@ -124,23 +95,9 @@ def report_page(
         ("findings", "What the check says", _messages(messages)),
         ("method", "How this was measured", _method(quality)),
     ]
-    body = "".join(
-        f'<section aria-labelledby="{name}"><h2 id="{name}">{title}</h2>{content}</section>'
-        for name, title, content in sections
-    )
-    title = f"Report on {dataset.name}"
     culture = f"<p dir=auto>{html.escape(dataset.card.culture)}</p>" if dataset.card.culture else ""
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body><main>
-<h1 dir="auto">{html.escape(title)}</h1>{culture}
-{_tiles(coverage, quality, messages)}
-{body}
-</main></body></html>
-"""
+    lead = Html(culture + _tiles(coverage, quality, messages))
+    return page(f"Report on {dataset.name}", lead, sections, style=_STYLE)
 
 
 class _Shown:
