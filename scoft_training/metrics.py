@@ -18,15 +18,8 @@ from torch import Tensor
 
 from . import draws
 from .errors import ConfigError
-from .vectors import (
-    canonical_order,
-    checked,
-    embed,
-    kernel_diagonal,
-    kernel_row_sums,
-    two_sets,
-    unit,
-)
+from .kernels import numbered_prompts, squared_mmd, two_sets
+from .vectors import canonical_order, checked, embed, unit
 
 __all__ = [
     "CLIP_SCORE_FORMS",
@@ -119,6 +112,7 @@ def kid(
     num_subsets: int = 100,
     seed: int = 0,
     keys: tuple[Sequence[str], Sequence[str]] | None = None,
+    prompts: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> KidEstimate:
     """Kernel Inception Distance between two sets of pictures; lower is nearer.
 
@@ -136,36 +130,33 @@ def kid(
         seed: of the subsets, which are a function of it and of the sets, not of their order.
         keys: one a picture of either set, say its file's digest, by which subsets know the
             pictures; None knows them by their vectors (see `vectors.canonical_order`).
+        prompts: one a picture of either set, where both were drawn for the same prompts. Pictures
+            of one prompt are alike, and across the sets such pairs would push KID below zero;
+            with their prompts known they are left out of all three means (torch-fidelity's
+            "u-statistic", where each prompt has one picture). None takes all pairs.
 
     Raises:
-        ConfigError: features of different networks, or fewer pictures than a subset needs.
+        ConfigError: features of different networks, fewer pictures than a subset needs, or a
+            subset of one prompt only.
     """
     x, y = two_sets(generated, reference, fewest=2, measure="KID")
-    fewest = min(len(x), len(y))
+    apart = None if prompts is None else numbered_prompts(*prompts, counts=(len(x), len(y)))
     warning = _few_for_kid(len(x), len(y), subset_size)
     if subset_size is None:
-        return KidEstimate(_squared_mmd(x, y), None, None, 1, warning)
-    if not 2 <= subset_size <= fewest:
-        raise ConfigError(
-            f"`subset_size` must be from 2 to {fewest}, the pictures of the smaller set, but got "
-            f"{subset_size}. Choose another one, or None for the whole sets."
-        )
-    if num_subsets < 1:
-        raise ConfigError(f"`num_subsets` must be 1 or more but got {num_subsets}.")
+        return KidEstimate(squared_mmd(x, y, apart), None, None, 1, warning)
+    _require_subsets(subset_size, num_subsets, min(len(x), len(y)))
     x_keys, y_keys = keys or (None, None)
-    x, y = x[canonical_order(x, x_keys)], y[canonical_order(y, y_keys)]
+    orders = canonical_order(x, x_keys), canonical_order(y, y_keys)
 
-    def subset(vectors: Tensor, name: str, number: int) -> Tensor:
+    def subset(order: Tensor, name: str, number: int) -> Tensor:
         draw = draws.generator(seed, "kid", name, number)
-        return vectors[torch.randperm(len(vectors), generator=draw)[:subset_size]]
+        return order[torch.randperm(len(order), generator=draw)[:subset_size]]
 
-    estimates = torch.tensor(
-        [
-            _squared_mmd(subset(x, "generated", number), subset(y, "reference", number))
-            for number in range(num_subsets)
-        ],
-        dtype=torch.float64,
-    )
+    values = []
+    for number in range(num_subsets):
+        i, j = subset(orders[0], "generated", number), subset(orders[1], "reference", number)
+        values.append(squared_mmd(x[i], y[j], apart and (apart[0][i], apart[1][j])))
+    estimates = torch.tensor(values, dtype=torch.float64)
     std = float(estimates.std(correction=0))
     return KidEstimate(float(estimates.mean()), std, subset_size, num_subsets, warning)
 
@@ -395,15 +386,14 @@ def class_accuracy(predictions: Tensor, labels: Tensor) -> float:
     return float((predicted == asked).to(torch.float64).mean())
 
 
-def _squared_mmd(x: Tensor, y: Tensor) -> float:
-    """(n, dim), (m, dim) -> the unbiased MMD^2."""
-
-    def within(vectors: Tensor) -> float:
-        count = len(vectors)
-        pairs = kernel_row_sums(vectors, vectors) - kernel_diagonal(vectors)
-        return float(pairs.sum()) / (count * (count - 1))
-
-    return within(x) + within(y) - 2 * float(kernel_row_sums(x, y).sum()) / (len(x) * len(y))
+def _require_subsets(size: int, count: int, fewest: int) -> None:
+    if not 2 <= size <= fewest:
+        raise ConfigError(
+            f"`subset_size` must be from 2 to {fewest}, the pictures of the smaller set, but got "
+            f"{size}. Choose another one, or None for the whole sets."
+        )
+    if count < 1:
+        raise ConfigError(f"`num_subsets` must be 1 or more but got {count}.")
 
 
 def _few_for_kid(generated: int, reference: int, subset_size: int | None) -> str:

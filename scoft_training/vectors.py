@@ -1,4 +1,4 @@
-"""Feature vectors of pictures: pooled, checked, put in an order, compared by KID's kernel.
+"""Feature vectors of pictures: pooled, checked, put in an order.
 
 What the measures (`metrics`) and their intervals (`intervals`) share. All checks answer in one
 sentence; what they return is float64 on the CPU, whatever network and device it came from.
@@ -18,15 +18,9 @@ __all__ = [
     "canonical_order",
     "checked",
     "embed",
-    "kernel_diagonal",
-    "kernel_row_sums",
     "require_axes",
-    "two_sets",
     "unit",
 ]
-
-# Rows of a kernel matrix held at once; MS COCO's whole matrix would not fit.
-_KERNEL_ROWS = 1024
 
 
 def embed(
@@ -84,48 +78,6 @@ def canonical_order(vectors: Tensor, keys: Sequence[str] | None = None) -> Tenso
             f"{len(vectors)} pictures have {len(keys)} keys to order them by. Pass one a picture."
         )
     return torch.tensor(sorted(range(len(keys)), key=lambda place: keys[place]))
-
-
-def kernel_row_sums(x: Tensor, y: Tensor) -> Tensor:
-    """Return what each x_i sums to over all y_j under KID's kernel, (x . y / dim + 1)^3.
-
-    Args:
-        x: (n, dim).
-        y: (m, dim).
-
-    Returns:
-        (n,); memory for some rows of the kernel matrix is needed, never for all.
-    """
-    blocks = (x[start : start + _KERNEL_ROWS] for start in range(0, len(x), _KERNEL_ROWS))
-    return torch.cat([(rows @ y.T / x.shape[1] + 1).pow(3).sum(dim=1) for rows in blocks])
-
-
-def kernel_diagonal(x: Tensor) -> Tensor:
-    """Return KID's kernel of each vector with itself: (n, dim) -> (n,)."""
-    return (x.square().sum(dim=1) / x.shape[1] + 1).pow(3)
-
-
-def two_sets(
-    generated: Tensor, reference: Tensor, *, fewest: int, measure: str
-) -> tuple[Tensor, Tensor]:
-    """Return both sets, (pictures, dim) each, checked.
-
-    Raises:
-        ConfigError: not two axes, NaN, different dims, or fewer than `fewest` pictures of a kind.
-    """
-    x = checked("generated", generated, ("pictures", "dim"))
-    y = checked("reference", reference, ("pictures", "dim"))
-    if x.shape[1] != y.shape[1]:
-        raise ConfigError(
-            f"`generated` has {x.shape[1]} numbers a picture but `reference` has {y.shape[1]}. "
-            "Embed both with the same network."
-        )
-    if min(len(x), len(y)) < fewest:
-        raise ConfigError(
-            f"{measure} needs at least {fewest} pictures of either kind but got {len(x)} generated "
-            f"and {len(y)} reference pictures. Bring more."
-        )
-    return x, y
 
 
 def require_axes(name: str, tensor: Tensor, axes: tuple[str, ...]) -> None:

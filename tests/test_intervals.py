@@ -163,6 +163,33 @@ def test_a_difference_leaves_out_pairs_and_shared_reference_pictures(groups):
     assert interval.half_width == pytest.approx(reach(drawn, real), rel=1e-9)
 
 
+def test_of_sets_for_the_same_prompts_a_prompt_is_left_out_of_both():
+    generated, reference = random(9, 4), random(7, 4, seed=1) + 0.3
+    other = generated + 0.4 * random(9, 4, seed=2)
+    groups, real = [5, 5, 8, 8, 8, 6, 6, 5, 7], [8, 6, 5, 5, 7, 6, 8]
+
+    def value(drawn: torch.Tensor, prompt: int | None = None) -> float:
+        kept = [i for i in range(9) if groups[i] != prompt]
+        beside = [j for j in range(7) if real[j] != prompt]
+        prompts = [groups[i] for i in kept], [real[j] for j in beside]
+        return kid(drawn[kept], reference[beside], prompts=prompts).value
+
+    left = [value(generated, prompt) for prompt in (5, 6, 7, 8)]
+    interval = kid_interval(generated, reference, groups=groups, reference_groups=real)
+    assert interval.mean == pytest.approx(value(generated), rel=1e-10)
+    # Student's t of 3 degrees of freedom.
+    error = math.sqrt(jackknife_variance(left))
+    assert interval.half_width == pytest.approx(3.18245 * error, rel=1e-5)
+
+    left = [value(generated, prompt) - value(other, prompt) for prompt in (5, 6, 7, 8)]
+    interval = kid_difference_interval(
+        generated, other, reference, groups=groups, reference_groups=real
+    )
+    assert interval.mean == pytest.approx(value(generated) - value(other), rel=1e-9)
+    error = math.sqrt(jackknife_variance(left))
+    assert interval.half_width == pytest.approx(3.18245 * error, rel=1e-5)
+
+
 def test_a_model_differs_from_itself_by_nothing_at_all():
     pictures, reference = random(9, 4), random(7, 4, seed=1)
     assert kid_difference_interval(pictures, pictures, reference) == Interval(0.0, 0.0, 0.0)
@@ -220,6 +247,14 @@ ONE = torch.ones(4, 3)
         (
             lambda: kid_interval(ONE, ONE, groups=[5, 9, 9, 5]),
             "at least 3 captions but got 2. Draw for more captions, or pass no `groups`",
+        ),
+        (
+            lambda: kid_interval(ONE, ONE, reference_groups=[0, 1, 2, 3]),
+            "`reference_groups` needs `groups` beside it",
+        ),
+        (
+            lambda: kid_interval(ONE, ONE, groups=[0, 1, 2, 3], reference_groups=[0, 0, 1, 1]),
+            "at least 3 captions but got 2",
         ),
         (
             lambda: kid_difference_interval(ONE, torch.ones(5, 3), ONE),

@@ -6,7 +6,7 @@ from itertools import permutations, product
 import pytest
 import torch
 
-from scoft_training import metrics, vectors
+from scoft_training import kernels, metrics
 from scoft_training.errors import ConfigError
 from scoft_training.intervals import mean_interval
 from scoft_training.metrics import (
@@ -63,7 +63,7 @@ def test_kid_equals_plain_loops_also_over_several_blocks_of_rows(monkeypatch):
     generated, reference = random(11, 5), 1.5 * random(7, 5, seed=1) + 0.3
     expected = pytest.approx(kid_by_loops(generated.tolist(), reference.tolist()), rel=1e-11)
     assert kid(generated, reference).value == expected
-    monkeypatch.setattr(vectors, "_KERNEL_ROWS", 3)
+    monkeypatch.setattr(kernels, "_KERNEL_ROWS", 3)
     assert kid(generated, reference).value == expected
 
 
@@ -227,6 +227,54 @@ def test_with_keys_rounding_changes_no_subset_either():
     mixed = kid(generated + noise, reference, subset_size=7, num_subsets=3)
     plain = kid(generated, reference, subset_size=7, num_subsets=3)
     assert mixed.value != pytest.approx(plain.value, rel=1e-6)
+
+
+def test_pairs_of_one_prompt_are_left_out_of_all_three_means(monkeypatch):
+    monkeypatch.setattr(kernels, "_KERNEL_ROWS", 4)
+    generated, reference = random(6, 5), random(7, 5, seed=1)
+    prompts = [3, 3, 9, 4, 9, 3], [9, 4, 4, 3, 9, 3, 4]
+
+    def mean(one: str, other: str) -> float:
+        sets = {"x": (generated, prompts[0]), "y": (reference, prompts[1])}
+        kernel = [
+            (float(a @ b) / 5 + 1) ** 3
+            for a, of_a in zip(*sets[one], strict=True)
+            for b, of_b in zip(*sets[other], strict=True)
+            if of_a != of_b
+        ]
+        return sum(kernel) / len(kernel)
+
+    expected = mean("x", "x") + mean("y", "y") - 2 * mean("x", "y")
+    assert kid(generated, reference, prompts=prompts).value == pytest.approx(expected, rel=1e-11)
+    # A subset as large as the sets, whatever its order.
+    pictures, of_prompt = generated, prompts[0]
+    whole = kid(pictures, reference[:6], prompts=(of_prompt, prompts[1][:6]))
+    drawn = kid(
+        pictures, reference[:6], prompts=(of_prompt, prompts[1][:6]), subset_size=6, num_subsets=2
+    )
+    assert drawn.value == pytest.approx(whole.value, rel=1e-11)
+
+
+def test_one_picture_a_prompt_is_torch_fidelitys_u_statistic():
+    from torch_fidelity import metric_kid
+
+    generated, reference = random(9, 5).numpy(), random(9, 5, seed=1).numpy()
+    pairs = ((generated, generated), (generated, reference), (reference, reference))
+    expected = metric_kid.mmd2(*[(x @ y.T / 5 + 1) ** 3 for x, y in pairs], mmd_est="u-statistic")
+    found = kid(*map(torch.from_numpy, (generated, reference)), prompts=(range(9), range(9)))
+    assert found.value == pytest.approx(expected, rel=1e-11)
+
+
+def test_what_two_sets_owe_to_their_prompts_does_not_count():
+    # Both sets are the same prompts' pictures plus a little noise each: one distribution.
+    plain, apart = [], []
+    for trial in range(40):
+        prompts = random(30, 8, seed=trial)
+        one, other = (prompts + 0.3 * random(30, 8, seed=1000 * n + trial) for n in (1, 2))
+        plain.append(kid(one, other).value)
+        apart.append(kid(one, other, prompts=(range(30), range(30))).value)
+    assert mean_interval(plain).high < -0.1
+    assert mean_interval(apart).low < 0 < mean_interval(apart).high
 
 
 def test_fid_by_hand():
@@ -529,6 +577,18 @@ ONE = torch.ones(4, 3)
         (
             lambda: kid(ONE, ONE, subset_size=2, keys=(["a"] * 4, ["a"] * 3)),
             "4 pictures have 3 keys to order them by",
+        ),
+        (
+            lambda: kid(ONE, ONE, prompts=([0, 1, 2], [0, 1, 2, 3])),
+            "4 generated pictures have 3 prompts or captions. Pass the one of each",
+        ),
+        (
+            lambda: kid(ONE, ONE, prompts=([0, 1, 2, 3], [0])),
+            "4 reference pictures have 1 prompts",
+        ),
+        (
+            lambda: kid(ONE, ONE, prompts=([7, 7, 7, 7], [1, 2, 3, 4])),
+            "KID compares pictures of different prompts but got pictures of one prompt only",
         ),
         (lambda: fid(ONE, torch.ones(1, 3)), "FID needs at least 2 .* 1 reference pictures"),
         (
