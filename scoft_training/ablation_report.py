@@ -113,9 +113,9 @@ def write_ablation_report(ablation: Ablation, results: Sequence[TrialResult]) ->
     write_text(folder / "tables.md", _markdown(gathered, sheets))
     write_text(folder / "figures.csv", _all_figures(gathered))
     write_json(folder / "tables.json", _as_json(gathered, sheets))
-    plots = _plots(gathered)
-    for name, plot in plots.items():
-        write_text(folder / "plots" / f"{name}.svg", plot.svg())
+    plots = {name: plot.svg() for name, plot in _plots(gathered).items()}
+    for name, svg in plots.items():
+        write_text(folder / "plots" / f"{name}.svg", svg)
     report = folder / "report.html"
     write_text(report, _page(gathered, sheets, plots))
     return report
@@ -276,12 +276,12 @@ def _as_json(gathered: _Gathered, sheets: Iterable[Sheet]) -> dict[str, Any]:
     }
 
 
-def _page(gathered: _Gathered, sheets: Iterable[Sheet], plots: Mapping[str, Plot]) -> str:
+def _page(gathered: _Gathered, sheets: Iterable[Sheet], plots: Mapping[str, str]) -> str:
     sections = []
     for sheet in sheets:
         note = f'<p class="soft">{html.escape(sheet.note)}</p>' if sheet.note else ""
         sections.append((sheet.name, sheet.title, f"{pages.table(sheet.header, sheet.rows)}{note}"))
-    drawn = pages.plots_tag([plot.svg() for plot in plots.values()])
+    drawn = pages.plots_tag(list(plots.values()))
     sections.append(("plots", "Plots (the paper's figure 7)", drawn))
     for culture in gathered.cultures:
         title = f"The same prompts and noise, {culture}, seed {gathered.seeds[0]}"

@@ -24,8 +24,8 @@ from scoft_training.events import FinishedEvent
 from scoft_training.miniature.export import ExportSizes, export_sets
 from scoft_training.miniature.loading import register
 
-WRITES = 17
-"""Before an attempt is killed: not even the longest stretch without a result takes as many."""
+WRITES = 9
+"""Of an attempt before it is killed; what they wrote stays, so the next one gets further."""
 
 FILE = """
 base = "miniature"
@@ -125,7 +125,7 @@ def main() -> None:
             raise SystemExit("The killed ablation does not get on.")
     loras = {
         name: sorted(
-            path.name for path in (root / f"work-{name}" / "runs").glob("*/lora.safetensors")
+            path.parent.name for path in (root / f"work-{name}" / "runs").glob("*/lora.safetensors")
         )
         for name in ("whole", "killed")
     }

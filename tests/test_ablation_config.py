@@ -1,9 +1,11 @@
 """The file of an ablation: what it may say, what arms inherit, and every refusal by its words."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from scoft_training import ablation_config
 from scoft_training.ablation_config import BASE_ARM, read_ablation
 from scoft_training.config import PRESETS
 from scoft_training.errors import ConfigError
@@ -155,6 +157,19 @@ def test_what_cannot_be_meant_is_refused_with_file_and_place(read, text, words):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_ablation(tmp_path / "none.toml")
+
+
+def test_the_example_in_the_documents_is_read_and_shows_every_key():
+    example = Path(__file__).parent.parent / "docs" / "ablation.toml"
+    ablation = read_ablation(example)
+    assert ablation.arms[0].name == "sd"
+    text = example.read_text(encoding="utf-8")
+    for key in (
+        *ablation_config._TOP,
+        *ablation_config._CULTURE,
+        *ablation_config._NEGATIVES_FILES,
+    ):
+        assert f"{key} =" in text or f"[{key}" in text, key
 
 
 def test_configs_are_frozen(read):
