@@ -146,6 +146,29 @@ def of_captions_pictures(trials: int) -> None:
     report(f"KID, {captions} captions x {pictures} pictures, a picture left out", known, apart)
 
 
+def of_same_prompts(trials: int) -> None:
+    """Both sets by one model for the same prompts, which decide 70 % of a picture: KID is 0."""
+    dim = 2048
+    chance = np.random.default_rng(7)
+    directions = chance.normal(size=(24, dim)) * np.linspace(1, 0.1, 24)[:, None]
+
+    def drawn(prompts: np.ndarray) -> Tensor:
+        places = 0.7**0.5 * prompts + 0.3**0.5 * chance.normal(size=prompts.shape)
+        noise = chance.normal(size=(len(prompts), dim))
+        return torch.from_numpy(np.maximum(0.3 + 0.15 * (places @ directions + noise), 0))
+
+    for count in (20, 100):
+        known_prompts, all_pairs = [], []
+        for _ in range(trials):
+            prompts, numbers = chance.normal(size=(count, 24)), range(count)
+            one, other = drawn(prompts), drawn(prompts)
+            all_pairs.append(kid_interval(one, other))
+            known_prompts.append(kid_interval(one, other, groups=numbers, reference_groups=numbers))
+        for name, intervals in (("left out", known_prompts), ("counted", all_pairs)):
+            mean = 1000 * float(np.mean([one.mean for one in intervals]))
+            report(f"KID = 0, {count} same prompts, twins {name}: mean {mean:.1f}", 0, intervals)
+
+
 def of_differences(trials: int) -> None:
     """Two models' KID to the same pictures, drawings paired by prompt and seed."""
     dim, count = 2048, 100
@@ -173,6 +196,7 @@ def main() -> None:
     of_kid(trials)
     of_captions_pictures(trials)
     of_differences(trials)
+    of_same_prompts(trials)
 
 
 if __name__ == "__main__":
