@@ -80,6 +80,8 @@ def _of_a_file(arguments: argparse.Namespace) -> int:
 
     ablation = read_ablation(arguments.file, folder=arguments.folder)
     if arguments.seeds:
+        if min(arguments.seeds) < 0:
+            raise ConfigError(f"--seeds must be from 0 but got {min(arguments.seeds)}.")
         ablation = dataclasses.replace(ablation, seeds=tuple(dict.fromkeys(arguments.seeds)))
     if arguments.dry_run:
         return _plan(ablation, as_json=arguments.json_events)
