@@ -128,7 +128,7 @@ class Metrics(io.ComfyNode):
             table,
             path.read_text(encoding="utf-8"),
             end.name,
-            ui=_shown(folder, table, report=end.name),
+            ui=_shown(folder, table, metrics=str(path), report=end.name),
         )
 
 

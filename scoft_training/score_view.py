@@ -5,7 +5,7 @@ Not here: how it looks (`js/lib/score_view.mjs`), and the report as a page (`met
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checkpoint_choice import TRIPLE
@@ -31,7 +31,7 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
     """
     against = baseline_of(scores, baseline)
     changes = {(one.model, one.key): one for one in differences_from(scores, against)}
-    best = {name: _best(scores, name) for name in TRIPLE}
+    best = {name: _best([_answer(one, name) for one in scores.models]) for name in TRIPLE}
     return {
         "name": scores.grid,
         "base": scores.base_name,
@@ -41,7 +41,7 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
             {
                 "name": one.model.name,
                 "step": one.model.step,
-                "values": [_value(_answer(one, name), best[name]) for name in TRIPLE],
+                "values": [_value(_answer(one, name), *best[name]) for name in TRIPLE],
             }
             for one in scores.models
         ],
@@ -70,17 +70,26 @@ def _question(scores: Scores, name: str) -> dict[str, Any]:
     return {"name": name, "question": QUESTIONS[name], **found}
 
 
-def _best(scores: Scores, name: str) -> float | None:
-    """The lowest value, which is the best one of all three; None of fewer than two models."""
-    values = [answer.value for one in scores.models if (answer := _answer(one, name)) is not None]
-    return min(values) if len(values) > 1 else None
+def _best(answers: Sequence[MetricValue | None]) -> tuple[float | None, str]:
+    """Return the lowest value and what to call it; None of fewer than two models.
+
+    Lower is better in all three questions. It is best where no other model's interval reaches it,
+    the rule by which `checkpoint_choice` tells models apart.
+    """
+    found = [answer for answer in answers if answer is not None]
+    if len(found) < 2:
+        return None, ""
+    lowest = min(answer.value for answer in found)
+    ends = [answer.value if answer.low is None else answer.low for answer in found]
+    reaching = sum(end <= lowest for end in ends)
+    return lowest, "best" if reaching == 1 else "lowest"
 
 
-def _value(metric: MetricValue | None, best: float | None) -> dict[str, Any] | None:
+def _value(metric: MetricValue | None, lowest: float | None, mark: str) -> dict[str, Any] | None:
     if metric is None:
         return None
     ends = {"low": metric.low, "high": metric.high}
-    return {"value": metric.value, **ends, "best": metric.value == best}
+    return {"value": metric.value, **ends, "mark": mark if metric.value == lowest else ""}
 
 
 def _change(

@@ -19,8 +19,9 @@ def test_a_page_is_told_of_every_model_a_value_for_each_question():
     assert seen["questions"][1]["network"] == "inception"
     base, first, *_, other = seen["models"]
     assert (base["name"], base["step"], first["step"]) == ("base", None, 100)
-    assert first["values"][1] == {"value": 24.0, "low": 22.0, "high": 26.0, "best": False}
-    assert [value["best"] for value in base["values"]] == [True, False, True]
+    assert first["values"][1] == {"value": 24.0, "low": 22.0, "high": 26.0, "mark": ""}
+    # Another LoRA copies as little; no interval of another reaches what the base forgot, -0.25.
+    assert [value["mark"] for value in base["values"]] == ["lowest", "", "best"]
     assert (other["name"], other["values"][2]) == (OTHER, None)
     assert seen["suggestion"]["step"] == 200
     assert seen["warnings"] == ["KID of 40 pictures says little. Draw more seeds."]
@@ -41,7 +42,7 @@ def test_differences_are_of_every_other_model_with_a_verdict():
 def test_one_model_alone_is_not_the_best_of_any():
     scores = dataclasses.replace(made_scores(), models=made_scores().models[1:2], suggestion=None)
     seen = scores_for_page(scores)
-    assert [value["best"] for value in seen["models"][0]["values"]] == [False] * 3
+    assert [value["mark"] for value in seen["models"][0]["values"]] == [""] * 3
     assert (seen["differences"], seen["suggestion"]) == ([], None)
 
 

@@ -94,12 +94,12 @@ function cell(found, write, place, isDifference) {
   const hasInterval = isNumber(found.low) && isNumber(found.high);
   return element(
     "td",
-    { class: found.best ? "scoft-best" : null },
+    { class: found.mark === "best" ? "scoft-best" : null },
     element(
       "span",
       { class: "scoft-scores-value" },
       element("strong", { text: write(found.value) }),
-      found.best ? tag("best") : null,
+      found.mark ? tag(found.mark) : null,
       found.verdict ? verdict(found.verdict) : null,
     ),
     bar(found, place, isDifference),
