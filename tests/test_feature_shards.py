@@ -56,6 +56,12 @@ def test_a_shard_is_written_once_and_never_changed(tmp_path):
     assert (shard.stat().st_mtime_ns, shard.read_bytes()) == before
 
 
+def test_the_same_vectors_are_the_same_shard_in_whatever_order_they_came(tmp_path):
+    fill(tmp_path, [1, 2, 3])
+    fill(tmp_path, [3, 2, 1])
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 1
+
+
 def test_without_a_cache_nothing_is_kept_and_nothing_found():
     shards = FeatureShards(None, DIGEST, 5)
     shards.write(some([1]))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,10 +10,21 @@ from torch import nn
 
 from scoft_training.errors import ConfigError, ModelFileError, ResumeError
 from scoft_training.miniature import commands, pretrain
-from scoft_training.miniature.loading import load_part
+from scoft_training.miniature.loading import (
+    WEIGHTS,
+    load_clip_tokenizer,
+    load_clip_tower,
+    load_part,
+    load_score_network,
+)
 from scoft_training.miniature.networks import new_controlnet, new_unet, new_vae
 from scoft_training.miniature.pretrain_drawing import wake_hint_network
-from scoft_training.miniature.pretrain_images import depth_error, judge_accuracy
+from scoft_training.miniature.pretrain_images import (
+    clip_accuracy,
+    depth_error,
+    judge_accuracy,
+    pretrain_clip_text,
+)
 from scoft_training.miniature.pretrain_loop import LoopSettings, run_loop
 from scoft_training.miniature.pretrain_vae import _standardize, balanced_pictures, to_pixel_values
 from scoft_training.miniature.small_networks import (
@@ -173,6 +185,33 @@ def test_untrained_networks_are_no_better_than_chance():
     assert found["subject"] < 0.4
     depth = depth_error(DepthNetwork().eval(), 0)
     assert depth["l1"] > depth["l1 of the mean map"]
+
+
+def test_the_text_tower_learns_on_a_picture_tower_that_stays(tmp_path):
+    tower, tokenizer = load_clip_tower(WEIGHTS).network, load_clip_tokenizer(WEIGHTS)
+    before = {name: tensor.clone() for name, tensor in tower.state_dict().items()}
+    found = []
+    for steps in (1, 60):
+        settings = LoopSettings(steps=steps, learning_rate=5e-3, warmup=5, average=0.5)
+        network = pretrain_clip_text(
+            0, tower, tokenizer, tmp_path / str(steps), settings, num_pictures=400
+        )
+        found.append(clip_accuracy(network, tokenizer, 0)["subject and culture"])
+        assert all(torch.equal(network.visual.state_dict()[n], t) for n, t in before.items())
+        assert not network.training
+    # One of 36 by chance.
+    assert found[0] < 0.15
+    assert found[1] > 0.3
+
+
+def test_a_text_tower_needs_its_stage(tmp_path):
+    shutil.copytree(WEIGHTS / "clip", tmp_path / "clip")
+    with pytest.raises(ModelFileError) as caught:
+        load_score_network(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path / 'clip_text' / 'model.safetensors'}: the miniature's text tower is not there. "
+        "Make it with `scoft miniature pretrain --stage clip_text`."
+    )
 
 
 def test_the_depth_network_keeps_the_size_of_the_picture():

@@ -15,7 +15,7 @@ __all__ = ["add_demo", "add_miniature"]
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 # Named here too, so that the command's help loads no heavy library; a test compares them.
-STAGE_NAMES = ("vae", "unet", "controlnet", "clip", "judge", "depth")
+STAGE_NAMES = ("vae", "unet", "controlnet", "clip", "clip_text", "judge", "depth")
 
 
 def add_miniature(commands: Commands) -> None:

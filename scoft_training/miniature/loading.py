@@ -2,7 +2,7 @@
 
 `register` is all that the two doors need; they and the rest of the code know no more of it than a
 name: `miniature` as base model, ControlNet and depth network, `miniature_clip` and
-`miniature_judge` as perceptual backbones.
+`miniature_judge` as perceptual backbones and as networks that metrics measure with.
 """
 
 from __future__ import annotations
@@ -23,9 +23,18 @@ from ..control_models import ControlNet, load_controlnet, register_controlnet, r
 from ..depth import DepthEstimator
 from ..errors import ModelFileError
 from ..files import digest_tensors
+from ..metric_network_interface import TextMetricNetwork, centre_cut
+from ..metric_networks import register_metric_network
 from ..models import BaseModel, load_base, register_base
 from ..weights import WeightsSpec, fill_network, load_tensors
-from .small_networks import DepthNetwork, JudgeNetwork
+from .small_networks import (
+    CLIP_CONFIG,
+    PICTURE_MEAN,
+    PICTURE_STD,
+    DepthNetwork,
+    JudgeNetwork,
+    ScoreNetwork,
+)
 
 __all__ = [
     "BACKBONE",
@@ -34,11 +43,13 @@ __all__ = [
     "NAME",
     "WEIGHTS",
     "JudgeBackbone",
+    "MiniatureClipScore",
     "load_clip_tokenizer",
     "load_clip_tower",
     "load_depth_network",
     "load_judge_network",
     "load_part",
+    "load_score_network",
     "register",
     "weights_digests",
 ]
@@ -79,6 +90,20 @@ class JudgeBackbone(PerceptualBackbone):
         return (self._resized(images) * 2 - 1).to(self.dtype)
 
 
+class MiniatureClipScore(TextMetricNetwork):
+    """The miniature's CLIP with its text tower: what its CLIP Score is measured with."""
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Return pictures as CLIP's own preprocessing cuts them, at the tower's size."""
+        side = CLIP_CONFIG["vision_cfg"]["image_size"]
+        return centre_cut(images, side, side)
+
+    def _vectors(self, images: Tensor) -> Tensor:
+        mean, std = (images.new_tensor(row).view(3, 1, 1) for row in (PICTURE_MEAN, PICTURE_STD))
+        vectors: Tensor = self.network.encode_image((images - mean) / std)
+        return vectors
+
+
 def register(weights: Path = WEIGHTS) -> None:
     """Make the miniature known under its names; nothing is read before it is asked for."""
     register_base(NAME, partial(_load_base, weights))
@@ -93,6 +118,12 @@ def register(weights: Path = WEIGHTS) -> None:
         JUDGE,
         partial(_load_judge, weights),
         description="The miniature's judge, for metrics; train with miniature_clip instead.",
+    )
+    register_metric_network(
+        BACKBONE,
+        partial(_load_clip_score, weights),
+        description="The miniature's small CLIP with its texts, for its own pictures only.",
+        reads_text=True,
     )
 
 
@@ -152,6 +183,27 @@ def load_judge_network(weights: Path) -> JudgeNetwork:
     return network
 
 
+def load_score_network(weights: Path) -> ScoreNetwork:
+    """Return picture and text tower of a weights folder's CLIP in fp32.
+
+    Raises:
+        ModelFileError: a part of it has not been made.
+    """
+    path = weights / "clip_text" / "model.safetensors"
+    if not path.is_file():
+        raise ModelFileError(
+            f"{path}: the miniature's text tower is not there. Make it with `scoft miniature "
+            "pretrain --stage clip_text`."
+        )
+    network = ScoreNetwork(len(load_clip_tokenizer(weights)))
+    tower = load_tensors(weights / "clip" / _CLIP_SPEC.file_names[0])
+    fill_network(
+        network, {**tower, **load_tensors(path)}, path=path, expected="the miniature's ScoreNetwork"
+    )
+    network.float().requires_grad_(False).eval()
+    return network
+
+
 def load_depth_network(weights: Path) -> DepthNetwork:
     """Return the depth network of a weights folder in fp32."""
     network = DepthNetwork()
@@ -190,4 +242,34 @@ def _load_judge(weights: Path, request: BackboneRequest) -> JudgeBackbone:
     network = load_judge_network(request.weights or weights)
     return JudgeBackbone(
         JUDGE, network, settings={}, dtype=request.dtype, image_size=128, constants={}
+    )
+
+
+def _load_clip_score(weights: Path, request: BackboneRequest) -> MiniatureClipScore:
+    folder = request.weights or weights
+    network, tokenizer = load_score_network(folder), load_clip_tokenizer(folder)
+    length = CLIP_CONFIG["text_cfg"]["context_length"]
+
+    def tokenize(texts: list[str]) -> Tensor:
+        answer = tokenizer(
+            texts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        tokens: Tensor = answer.input_ids
+        return tokens
+
+    return MiniatureClipScore(
+        BACKBONE,
+        network,
+        settings={"mean": PICTURE_MEAN, "std": PICTURE_STD, "context_length": length},
+        convention=(
+            "The miniature's CLIP, projected embeddings; pictures in 8 bits, the shortest side "
+            "resized to 64 pixels by antialiased bicubic and the centre cut out, as CLIP's own "
+            "preprocessing does. Of the miniature's pictures only."
+        ),
+        dim=CLIP_CONFIG["embed_dim"],
+        dtype=request.dtype,
+        context_length=length,
+        encode=lambda text: list(tokenizer(text, add_special_tokens=False).input_ids),
+        tokenize=tokenize,
+        tower=network.encode_text,
     )

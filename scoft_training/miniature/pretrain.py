@@ -23,6 +23,7 @@ from .loading import (
     load_depth_network,
     load_judge_network,
     load_part,
+    load_score_network,
 )
 from .networks import new_schedule_config
 from .pretrain_drawing import crawl_latents, pretrain_controlnet, pretrain_unet
@@ -32,18 +33,19 @@ from .pretrain_images import (
     depth_error,
     judge_accuracy,
     pretrain_clip,
+    pretrain_clip_text,
     pretrain_depth,
     pretrain_judge,
 )
 from .pretrain_loop import OnStep, machine, quiet
 from .pretrain_vae import pretrain_vae, vae_error
-from .small_networks import CLIP_CONFIG
+from .small_networks import CLIP_CONFIG, PICTURE_MEAN, PICTURE_STD
 from .tokenizer import save_tokenizer
 
 __all__ = ["STAGES", "held_out_figures", "pretrain_stage"]
 
-STAGES = ("vae", "unet", "controlnet", "clip", "judge", "depth")
-"""In the order in which they need each other; the last three need nothing."""
+STAGES = ("vae", "unet", "controlnet", "clip", "clip_text", "judge", "depth")
+"""In the order in which they need each other; clip, judge and depth need nothing."""
 
 
 def pretrain_stage(
@@ -150,10 +152,21 @@ def _make_clip(seed: int, folder: Path, weights: Path, on_step: OnStep) -> dict[
         weights / "clip" / "open_clip_config.json",
         {
             "model_cfg": CLIP_CONFIG,
-            "preprocess_cfg": {"mean": [0.4815, 0.4578, 0.4082], "std": [0.2686, 0.2613, 0.2758]},
+            "preprocess_cfg": {"mean": list(PICTURE_MEAN), "std": list(PICTURE_STD)},
         },
     )
     return {"digest": digest_tensors(kept), "held_out": held_out}
+
+
+def _make_clip_text(seed: int, folder: Path, weights: Path, on_step: OnStep) -> dict[str, Any]:
+    save_tokenizer(folder / "tokenizer")
+    tokenizer = load_clip_tokenizer(folder)
+    tower = load_clip_tower(weights).network
+    network = pretrain_clip_text(seed, tower, tokenizer, folder, on_step=on_step)
+    # The picture tower is the clip stage's.
+    kept = {n: t for n, t in network.state_dict().items() if not n.startswith("visual.")}
+    _save_tensors(kept, weights / "clip_text" / "model.safetensors")
+    return {"digest": digest_tensors(kept), "held_out": clip_accuracy(network, tokenizer, seed)}
 
 
 def _make_judge(seed: int, folder: Path, weights: Path, on_step: OnStep) -> dict[str, Any]:
@@ -173,6 +186,7 @@ _MAKERS: dict[str, Callable[[int, Path, Path, OnStep], dict[str, Any]]] = {
     "unet": _make_unet,
     "controlnet": _make_controlnet,
     "clip": _make_clip,
+    "clip_text": _make_clip_text,
     "judge": _make_judge,
     "depth": _make_depth,
 }
@@ -203,5 +217,7 @@ def held_out_figures(weights: Path, seed: int) -> Iterator[tuple[str, dict[str, 
     """Measure the shipped networks on pictures that no stage saw; yields (part, figures)."""
     yield "vae", vae_error(load_part(weights, "vae"), seed)
     yield "clip", clip_separation(load_clip_tower(weights), seed)
+    score = load_score_network(weights)
+    yield "clip_text", clip_accuracy(score, load_clip_tokenizer(weights), seed)
     yield "judge", judge_accuracy(load_judge_network(weights), seed)
     yield "depth", depth_error(load_depth_network(weights), seed)

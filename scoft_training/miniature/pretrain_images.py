@@ -20,11 +20,21 @@ from .pretrain_loop import LoopSettings, OnStep, quiet, run_loop
 from .pretrain_vae import to_pixel_values
 from .sentences import crawl_caption, plain_caption
 from .sets import balanced_facts, crawl_facts, scenes
-from .small_networks import CLIP_CONFIG, DepthNetwork, JudgeNetwork, fact_labels, new_clip
+from .small_networks import (
+    CLIP_CONFIG,
+    PICTURE_MEAN,
+    PICTURE_STD,
+    DepthNetwork,
+    JudgeNetwork,
+    ScoreNetwork,
+    fact_labels,
+    new_clip,
+)
 from .world import Facts
 
 __all__ = [
     "CLIP_SETTINGS",
+    "CLIP_TEXT_SETTINGS",
     "DEPTH_SETTINGS",
     "JUDGE_SETTINGS",
     "clip_accuracy",
@@ -32,12 +42,16 @@ __all__ = [
     "depth_error",
     "judge_accuracy",
     "pretrain_clip",
+    "pretrain_clip_text",
     "pretrain_depth",
     "pretrain_judge",
 ]
 
 CLIP_SETTINGS = LoopSettings(
     steps=1200, learning_rate=2e-3, warmup=50, hold=0.3, weight_decay=0.02, average=0.99
+)
+CLIP_TEXT_SETTINGS = LoopSettings(
+    steps=1500, learning_rate=3e-3, warmup=50, hold=0.3, weight_decay=0.02, average=0.99
 )
 JUDGE_SETTINGS = LoopSettings(
     steps=1000, learning_rate=3e-3, warmup=100, hold=0.3, weight_decay=0.02, average=0.99
@@ -48,7 +62,6 @@ _CLIP_BATCH, _CLIP_PICTURES = 96, 16_000
 _JUDGE_BATCH, _JUDGE_PICTURES = 64, 10_000
 _DEPTH_BATCH, _DEPTH_PICTURES = 16, 6_000
 _HELD_OUT = 500
-_MEAN, _STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)
 _MAX_LOGIT_SCALE = 60.0
 
 
@@ -158,7 +171,7 @@ def _clip_pixels(pictures: Tensor) -> Tensor:
     images = nn.functional.interpolate(
         pictures.float() / 255, size=SIZE // 2, mode="bicubic", antialias=True
     )
-    mean, std = torch.tensor(_MEAN).view(3, 1, 1), torch.tensor(_STD).view(3, 1, 1)
+    mean, std = (torch.tensor(row).view(3, 1, 1) for row in (PICTURE_MEAN, PICTURE_STD))
     return (images - mean) / std
 
 
@@ -191,12 +204,7 @@ def pretrain_clip(
     pictures, _, facts = _drawn("crawl", seed, num_pictures, crawl_facts)
     pixels = torch.cat([_clip_pixels(part).half() for part in torch.split(pictures, 200)])
     del pictures
-    sentences = [
-        crawl_caption(fact, random.Random(f"clip/{seed}/{version}/{index}"))
-        for version in range(2)
-        for index, fact in enumerate(facts)
-    ]
-    tokens = _clip_tokens(tokenizer, sentences).view(2, num_pictures, -1)
+    tokens = _crawl_tokens(tokenizer, facts, seed)
 
     def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
         draw = generator(seed, "clip", step)
@@ -205,19 +213,88 @@ def pretrain_clip(
         said = tokens[int(torch.randint(2, (1,), generator=draw)), rows]
         image_embeds = clip.encode_image(_softened(shown, draw), normalize=True)
         text_embeds = clip.encode_text(said, normalize=True)
-        logits = clip.logit_scale.exp().clamp(max=_MAX_LOGIT_SCALE) * image_embeds @ text_embeds.T
-        # Equal captions are equally right.
-        right = (said[:, None] == said[None]).all(-1).float()
-        right = right / right.sum(1, keepdim=True)
-        loss = (
-            nn.functional.cross_entropy(logits, right)
-            + nn.functional.cross_entropy(logits.T, right)
-        ) / 2
+        loss = _contrastive(clip.logit_scale, image_embeds, text_embeds, said)
         return loss, {"contrastive": loss.item()}
 
     run_loop([clip], loss_at, settings, folder, on_step=on_step)
     _settle_batch_norms(clip.visual, num_pictures, lambda part: clip.visual(pixels[part].float()))
     return clip.eval()
+
+
+def pretrain_clip_text(
+    seed: int,
+    tower: nn.Module,
+    tokenizer: Any,
+    folder: Path,
+    settings: LoopSettings = CLIP_TEXT_SETTINGS,
+    *,
+    num_pictures: int = _CLIP_PICTURES,
+    on_step: OnStep = quiet,
+) -> ScoreNetwork:
+    """Train a text tower and a projection on the CLIP's frozen picture tower; returns both.
+
+    So a score of pictures and texts needs no other picture tower than the one that is shipped. It
+    learns from the pictures and captions that the CLIP learned from.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 6)
+        network = ScoreNetwork(len(tokenizer))
+    network.visual.load_state_dict(tower.state_dict())
+    network.visual.requires_grad_(False)
+    network.eval()
+    pictures, _, facts = _drawn("crawl", seed, num_pictures, crawl_facts)
+    pooled = _pooled_versions(network, pictures, seed)
+    del pictures
+    tokens = _crawl_tokens(tokenizer, facts, seed)
+
+    def loss_at(step: int) -> tuple[Tensor, dict[str, float]]:
+        draw = generator(seed, "clip text", step)
+        rows = torch.randint(num_pictures, (_CLIP_BATCH,), generator=draw)
+        shown = pooled[int(torch.randint(len(pooled), (1,), generator=draw)), rows]
+        said = tokens[int(torch.randint(2, (1,), generator=draw)), rows]
+        image_embeds = nn.functional.normalize(network.projection(shown), dim=1)
+        text_embeds = nn.functional.normalize(network.encode_text(said), dim=1)
+        loss = _contrastive(network.text.logit_scale, image_embeds, text_embeds, said)
+        return loss, {"contrastive": loss.item()}
+
+    run_loop([network], loss_at, settings, folder, on_step=on_step)
+    return network
+
+
+@torch.no_grad()
+def _pooled_versions(network: ScoreNetwork, pictures: Tensor, seed: int) -> Tensor:
+    """(count, 3, 128, 128) uint8 -> (3, count, 384): each picture softened in three ways."""
+    versions = []
+    for version in range(3):
+        draw = generator(seed, "clip text pictures", version)
+        parts = [
+            network.pooled(_softened(_mirrored(_clip_pixels(part), draw)[0], draw))
+            for part in torch.split(pictures, 200)
+        ]
+        versions.append(torch.cat(parts))
+    return torch.stack(versions)
+
+
+def _crawl_tokens(tokenizer: Any, facts: list[Facts], seed: int) -> Tensor:
+    """Two captions of each picture of the crawl, (2, pictures, tokens)."""
+    sentences = [
+        crawl_caption(fact, random.Random(f"clip/{seed}/{version}/{index}"))
+        for version in range(2)
+        for index, fact in enumerate(facts)
+    ]
+    return _clip_tokens(tokenizer, sentences).view(2, len(facts), -1)
+
+
+def _contrastive(
+    logit_scale: Tensor, image_embeds: Tensor, text_embeds: Tensor, said: Tensor
+) -> Tensor:
+    """CLIP's loss of vectors of length 1, of pictures and what is said of them, in tokens."""
+    logits = logit_scale.exp().clamp(max=_MAX_LOGIT_SCALE) * image_embeds @ text_embeds.T
+    # Equal captions are equally right.
+    right = (said[:, None] == said[None]).all(-1).float()
+    right = right / right.sum(1, keepdim=True)
+    there, back = (nn.functional.cross_entropy(one, right) for one in (logits, logits.T))
+    return (there + back) / 2
 
 
 @torch.no_grad()
@@ -228,8 +305,8 @@ def clip_accuracy(clip: Any, tokenizer: Any, seed: int) -> dict[str, float]:
     """
     pictures, _, facts = _drawn("crawl held out", seed, _HELD_OUT, crawl_facts)
     prompts = [plain_caption(subject, culture) for culture in CULTURES for subject in SUBJECTS]
-    text_embeds = clip.encode_text(_clip_tokens(tokenizer, prompts), normalize=True)
-    image_embeds = clip.encode_image(_clip_pixels(pictures), normalize=True)
+    text_embeds = nn.functional.normalize(clip.encode_text(_clip_tokens(tokenizer, prompts)), dim=1)
+    image_embeds = nn.functional.normalize(clip.encode_image(_clip_pixels(pictures)), dim=1)
     chosen = (image_embeds @ text_embeds.T).argmax(1).tolist()
     hits = [
         prompts[pick] == plain_caption(fact.subject, fact.culture)

@@ -17,7 +17,7 @@ from .cultures import COLOURS, CULTURES
 from .forms import SUBJECTS
 from .world import BACKDROPS, TIMES, Facts
 
-__all__ = ["STYLES", "DepthNetwork", "JudgeNetwork", "fact_labels", "new_clip"]
+__all__ = ["STYLES", "DepthNetwork", "JudgeNetwork", "ScoreNetwork", "fact_labels", "new_clip"]
 
 STYLES = (*CULTURES, "stereotype")
 """The judge's answers to whose a picture is: the cultures, then the stereotype."""
@@ -135,6 +135,10 @@ CLIP_CONFIG: dict[str, Any] = {
 """Of the CLIP that losses see, in open_clip's form; `vocab_size` is the tokenizer's."""
 
 
+PICTURE_MEAN, PICTURE_STD = (0.4815, 0.4578, 0.4082), (0.2686, 0.2613, 0.2758)
+"""CLIP's own, of the pictures that it sees."""
+
+
 def new_clip(vocab_size: int) -> Any:
     """Return an open_clip CLIP with a convolutional tower and random weights."""
     from open_clip import CLIP
@@ -145,3 +149,40 @@ def new_clip(vocab_size: int) -> Any:
         text_cfg={**CLIP_CONFIG["text_cfg"], "vocab_size": vocab_size},
         quick_gelu=True,
     )
+
+
+class ScoreNetwork(nn.Module):
+    """Tells how well a picture fits a text, for CLIP Score: the CLIP's tower, and a text tower.
+
+    The picture tower is the one that losses see, as it is; a linear layer over the mean of its last
+    map stands where CLIP's attention pool does, which would weigh more than everything else here.
+    """
+
+    def __init__(self, vocab_size: int) -> None:
+        super().__init__()
+        clip = new_clip(vocab_size)
+        self.visual: Any = clip.visual
+        self.visual.attnpool = None
+        self.projection = nn.Linear(
+            32 * CLIP_CONFIG["vision_cfg"]["width"], CLIP_CONFIG["embed_dim"]
+        )
+        clip.visual = None
+        self.text: Any = clip
+
+    def pooled(self, pixel_values: Tensor) -> Tensor:
+        """Return (batch, 384), the mean of the tower's last map, of (batch, 3, 64, 64) pixels."""
+        tower = self.visual
+        hidden: Tensor = tower.stem(pixel_values)
+        for layer in (tower.layer1, tower.layer2, tower.layer3, tower.layer4):
+            hidden = layer(hidden)
+        return hidden.mean(dim=(2, 3))
+
+    def encode_image(self, pixel_values: Tensor) -> Tensor:
+        """Return (batch, 64) of pictures (batch, 3, 64, 64), less CLIP's mean, by its deviation."""
+        vectors: Tensor = self.projection(self.pooled(pixel_values))
+        return vectors
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Return (batch, 64) of (batch, 32) tokens."""
+        vectors: Tensor = self.text.encode_text(tokens)
+        return vectors
