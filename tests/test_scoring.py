@@ -139,6 +139,8 @@ def test_what_was_measured_with_what_is_written_down(grid):
     assert any("centre enters, as in training" in text for text in scores.conventions)
     assert any("mean of 3 subsets of 4 pictures" in text for text in scores.conventions)
     assert len(set(scores.conventions)) == len(scores.conventions)
+    # Each network is described once, not behind each of its measures.
+    assert sum("miniature_judge:" in text for text in scores.conventions) == 1
     told = [event.message for event in events if isinstance(event, WarningEvent)]
     assert told == list(scores.warnings)
     # Where the user keeps things is nobody's business who reads the file.
