@@ -116,12 +116,13 @@ def draw_grid(
     device = resolve_device(request.device)
     dtype = resolve_precision(request.config.precision, device)
     _require_place(request.folder)
-    yield PhaseEvent("load models", 0, 1)
-    base = request.base
-    if not isinstance(base, BaseModel):
-        base = load_base(base, dtype=dtype, allow_download=request.allow_download)
-    yield PhaseEvent("load models", 1, 1)
+    # Before gigabytes are loaded.
     with locked(request.folder / _LOCK, seconds=_LOCK_SECONDS):
+        yield PhaseEvent("load models", 0, 1)
+        base = request.base
+        if not isinstance(base, BaseModel):
+            base = load_base(base, dtype=dtype, allow_download=request.allow_download)
+        yield PhaseEvent("load models", 1, 1)
         yield from _Drawing(request, base, device, dtype, stop_check(should_stop)).events()
 
 
