@@ -34,7 +34,7 @@ _ROLES = (("test", 4), ("train", 2), ("neutral", 2))
 _MOST_MODELS = 10
 _LONGEST = 3800
 _TILE, _SMALLEST = 256, 64
-_LETTERS, _GAP, _LINE = 15, 10, 22
+_LETTERS, _GAP, _LINE = 19, 10, 28
 _MISSING = "#d9dce4"
 
 
@@ -222,7 +222,7 @@ def nearest_sheet(
             left, down = _GAP + column * pitch, top + _LINE
             _paste(sheet, (left, down), grid.folder / pair.picture, tile, "gone")
             _paste(sheet, (left + tile + 2, down), grid.folder / pair.training_file, tile, "gone")
-            said = f"{pair.cosine:.3f}" + (", of this caption" if pair.own else "")
+            said = f"{pair.cosine:.3f}" + (", the picture of this caption" if pair.own else "")
             words, corner = f"{said}: {pair.caption}", (left, down + tile + 4)
             _write(draw, corner, words, 2 * tile, lines=3, instead=f"{said} (no font here)")
     return sheet

@@ -57,6 +57,8 @@ _BAND = "the band is its 95 % interval"
 _BAR = "the bar is its 95 % interval"
 
 _STYLE = """
+.three { display: grid; gap: 0 2rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); }
 .box { border-left: 4px solid var(--line); background: var(--card); border-radius: 4px;
   padding: .2rem 1rem; margin: 1rem 0; max-width: 48rem; }
 .sheet td, .sheet th { vertical-align: top; text-align: left; white-space: normal;
@@ -154,7 +156,8 @@ def _questions(scores: Scores) -> str:
         parts.append(
             f"<p>{left_out} more checkpoints are in the curves and under <i>All numbers</i>.</p>"
         )
-    return "".join([*parts, *(_question(answer, scores) for answer in answers(scores))])
+    each = "".join(f"<div>{_question(answer, scores)}</div>" for answer in answers(scores))
+    return "".join([*parts, f'<div class="three">{each}</div>'])
 
 
 def _question(answer: Answer, scores: Scores) -> str:

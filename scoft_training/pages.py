@@ -25,13 +25,13 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2430; --soft: #5b6272; --line: #d9dce4; --card: #f5f6f9;
-  --bad: #a3231f; --good: #0b6b3a; --paper: #fff;
+  --bad: #a3231f; --paper: #fff;
   --korean: "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans CJK KR", "Noto Sans KR";
   --japanese: "Hiragino Sans", "Yu Gothic", "Meiryo", "Noto Sans CJK JP", "Noto Sans JP";
   --simplified: "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "Noto Sans SC";
   --traditional: "PingFang TC", "Microsoft JhengHei", "Noto Sans CJK TC", "Noto Sans TC"; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8eaf0; --soft: #a4abbb; --line: #3a4050;
-  --card: #232733; --bad: #ff9c94; --good: #7fd6a4; --paper: #171a22; } }
+  --card: #232733; --bad: #ff9c94; --paper: #171a22; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 76rem; padding: 1.25rem; color: var(--ink);
   background: var(--paper); font: 16px/1.5 system-ui, "Segoe UI", Roboto, "Noto Sans",
@@ -47,8 +47,6 @@ h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; overflow-wrap: anywhere; }
 p, .notes { max-width: 46rem; overflow-wrap: anywhere; }
 .lead { font-size: 1.1rem; }
 .soft, caption { color: var(--soft); }
-.good { color: var(--good); font-weight: 600; }
-.bad { color: var(--bad); font-weight: 600; }
 a { color: inherit; }
 img { max-width: 100%; height: auto; }
 code { background: var(--card); padding: .1em .35em; border-radius: 4px; overflow-wrap: anywhere; }

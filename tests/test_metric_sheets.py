@@ -18,7 +18,7 @@ from scoft_training.metric_sheets import (
     small_picture,
 )
 
-LINE, GAP, ABOVE = 22, 10, 54
+LINE, GAP, ABOVE = 28, 10, 66
 
 
 @pytest.fixture(scope="module")
