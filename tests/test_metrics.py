@@ -198,12 +198,11 @@ def test_fewer_than_50_pictures_are_warned_of_in_words():
 
 def test_the_order_of_pictures_changes_no_subset():
     generated, reference = random(20, 5), random(30, 5, seed=1)
-    # Twins that differ in the last number only, and one that comes twice.
-    generated[3], generated[4] = generated[7], generated[7]
+    # Two that differ in the last number only, and one that comes twice.
+    generated[4], generated[3] = generated[7], generated[2]
     generated[4, 4] += 1
-    shuffled = torch.randperm(20, generator=torch.Generator().manual_seed(5))
     first = kid(generated, reference, subset_size=7, num_subsets=30)
-    again = kid(generated[shuffled], reference.flip(0), subset_size=7, num_subsets=30)
+    again = kid(generated.flip(0), reference.flip(0), subset_size=7, num_subsets=30)
     assert again.value == pytest.approx(first.value, rel=1e-12)
     assert again.std == pytest.approx(first.std, rel=1e-12)
 
