@@ -158,6 +158,10 @@ def test_differences_say_what_is_better_worse_or_not_told(page, server):
         "(dots) => dots.map((dot) => Number(dot.getAttribute('cx')))"
     )
     assert [place < float(zero) for place in dots] == [True, True, True, False]
+    # Where all differences lie on one side, 0 is in sight all the same.
+    assert (
+        float(page.locator("tbody td:nth-child(4) .scoft-bar-zero").first.get_attribute("x1")) > 0
+    )
 
 
 def test_warnings_can_be_read(page, server):
