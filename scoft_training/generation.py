@@ -176,6 +176,7 @@ def draw_pictures(
     noise: Tensor,
     *,
     inference_steps: int,
+    decode_batch_size: int = 0,
     check_stop: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Draw pictures at once by DDIM; no graph and no inference tensor is left behind.
@@ -187,7 +188,8 @@ def draw_pictures(
         uncond: of one, likewise.
         noise: (batch, channels, height, width) to begin with, from `starting_noise`.
         inference_steps: DDIM steps.
-        check_stop: called before each of them; raises to stop.
+        decode_batch_size: pictures decoded at once, which takes most of the memory; 0 is all.
+        check_stop: called before each step; raises to stop.
 
     Returns:
         (batch, 3, resolution, resolution) in [0, 1], float32 on the CPU.
@@ -212,7 +214,13 @@ def draw_pictures(
         on_step=check_stop,
     )
     latents = (x0_latents / base.scaling_factor).to(base.vae.dtype)
-    decoded: Tensor = base.vae.decode(latents).sample.float().cpu()
+    at_once = decode_batch_size or len(latents)
+    decoded = torch.cat(
+        [
+            base.vae.decode(latents[start : start + at_once]).sample.float().cpu()
+            for start in range(0, len(latents), at_once)
+        ]
+    )
     if not bool(decoded.isfinite().all()):
         raise DivergenceError(
             f"A drawing overflowed in {base.vae.dtype}. Set `precision` to bf16 or fp32."

@@ -292,6 +292,7 @@ class _Drawing:
             encoded[config.negative_prompt].to(self._device),
             torch.cat(noise),
             inference_steps=config.inference_steps,
+            decode_batch_size=1,
             check_stop=self._check_stop,
         )
 

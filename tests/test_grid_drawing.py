@@ -150,6 +150,19 @@ def test_the_batch_size_changes_a_picture_by_rounding_at_most(request_for, tmp_p
         assert np.abs(pixels(first.path) - pixels(second.path)).max() <= 1
 
 
+def test_pictures_are_decoded_one_by_one_since_that_takes_the_memory(request_for, monkeypatch):
+    request, sizes = request_for(batch_size=3), []
+    decode = request.base.vae.decode
+
+    def counted(latents):
+        sizes.append(len(latents))
+        return decode(latents)
+
+    monkeypatch.setattr(request.base.vae, "decode", counted)
+    draw(request)
+    assert sizes == [1] * 11
+
+
 def test_nothing_in_a_file_tells_which_model_drew_it(request_for, tmp_path):
     draw(request_for())
     for picture in read_grid(tmp_path / "grid").pictures:
@@ -193,10 +206,13 @@ def test_stopped_it_keeps_what_is_drawn_and_goes_on_to_the_same_files(request_fo
 def test_a_lost_picture_is_drawn_again_as_it_was(request_for, tmp_path):
     draw(request_for())
     before = names_and_bytes(tmp_path / "grid")
-    picture = read_grid(tmp_path / "grid").of("ours", "train")[1]
+    first, picture, *_ = read_grid(tmp_path / "grid").of("ours", "train")
     picture.path.unlink()
+    untouched = first.path.stat().st_mtime_ns
     draw(request_for())
     assert names_and_bytes(tmp_path / "grid") == before
+    # The others of its batch are drawn with it, but not written.
+    assert first.path.stat().st_mtime_ns == untouched
 
 
 def test_killed_at_any_instant_it_ends_with_the_files_of_an_undisturbed_drawing(
