@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -25,30 +26,51 @@ _KID = (
     "unbiased MMD^2 under the kernel (x . y / dim + 1)^3 (Binkowski et al. 2018), x 1000 as papers "
     "print it; torch-fidelity and clean-fid give it raw"
 )
+_SAME_PROMPTS = (
+    "pairs of pictures of one prompt are left out (torch-fidelity's u-statistic), since the base "
+    "drew the general pictures for the same prompts"
+)
+_OWN_PICTURES = (
+    "among the held-out pictures are those whose captions were drawn for, as in the paper and in "
+    "common use: where drawings resemble them, KID comes out a little lower"
+)
 _FID = "Frechet distance of the features (Heusel et al. 2017), for sets of one size only"
+
+_FEWEST = 3
+"""Pictures, or prompts of several, that a jackknife needs on either side."""
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What drawings for the prompts of `role` are compared with.
+
+    `prompts` has the prompt of each file where the base drew them for the grid's own prompts, and
+    is empty else.
+    """
+
+    key: str
+    title: str
+    role: str
+    files: Sequence[PictureFile]
+    prompts: Sequence[str] = ()
 
 
 def kid_values(setting: Setting, network: MetricNetwork, vectors: Vectors) -> Found:
     """KID, and FID if asked for: to held-out pictures, and to general ones."""
-    found = Found()
-    for key, role, title, reference in (
-        ("kid_reference", "test", "KID to held-out pictures", setting.compared.reference),
-        ("kid_general", "neutral", "KID to general pictures", setting.compared.general),
+    others, found = setting.compared, Found()
+    for reference in (
+        _Reference("kid_reference", "KID to held-out pictures", "test", others.reference),
+        _Reference(
+            *("kid_general", "KID to general pictures", "neutral"),
+            *(others.general, others.general_prompts),
+        ),
     ):
-        pictures = setting.drawn(role, readable=vectors.has)
-        against = [file for file in reference if vectors.has(file)]
-        if pictures is None or not against:
+        pictures = setting.drawn(reference.role, readable=vectors.has)
+        if pictures is None or not any(map(vectors.has, reference.files)):
             continue
-        count = min(len(pictures.groups), len(against))
-        if count < 2:
-            found.warnings.append(
-                f"{title} is not measured: it needs 2 pictures of either kind but there are "
-                f"{len(pictures.groups)} drawn and {len(against)} others. Draw or bring more."
-            )
-            continue
-        made = _Kid(setting, network, vectors, pictures, against, key, title)
+        made = _Kid(setting, network, vectors, pictures, reference)
         found.add(made.found())
-        if setting.config.fid and key == "kid_reference":
+        if setting.config.fid and reference.role == "test":
             found.add(made.fid())
     return found
 
@@ -62,21 +84,33 @@ class _Kid:
         network: MetricNetwork,
         vectors: Vectors,
         pictures: Drawn,
-        against: Sequence[PictureFile],
-        key: str,
-        title: str,
+        reference: _Reference,
     ) -> None:
         self._setting, self._network, self._vectors = setting, network, vectors
-        self._pictures, self._against, self._key, self._title = pictures, against, key, title
-        self._reference = vectors.of(against)
+        self._pictures, self._title, self._key = pictures, reference.title, reference.key
+        places = [place for place, file in enumerate(reference.files) if vectors.has(file)]
+        self._against = [reference.files[place] for place in places]
+        self._reference = vectors.of(self._against)
         # Pictures of one caption are alike, so they are left out together.
         self._groups = pictures.groups if pictures.each > 1 else None
-        # The jackknife leaves one out of either set and needs a pair after that.
-        self._has_interval = len(pictures.prompts) >= 3 and len(against) >= 3
+        self._reference_groups: list[int] | None = None
+        self._units = len(pictures.prompts), len(self._against)
+        if reference.prompts:
+            prompts = setting.grid.prompts
+            numbers = {prompts[index].text: index for index in pictures.prompts}
+            # A prompt that only the base drew for has a number of its own.
+            own = [reference.prompts[place] for place in places]
+            numbers |= {text: -1 - at for at, text in enumerate(own) if text not in numbers}
+            self._groups = [numbers[prompts[index].text] for index in pictures.groups]
+            self._reference_groups = [numbers[text] for text in own]
+            self._units = len(set(self._groups)), len(set(self._reference_groups))
 
     def found(self) -> Found:
         """Measure every model, and the differences between them."""
         found = Found()
+        if fault := self._fault():
+            found.warnings.append(fault)
+            return found
         size = self._setting.config.kid_subset_size
         fewest = min(len(self._pictures.groups), len(self._against))
         if size > fewest or size == 1:
@@ -96,7 +130,7 @@ class _Kid:
     def fid(self) -> Found:
         """FID of every model to the same pictures."""
         found = Found()
-        for model, drawings in self._pictures.pictures.items():
+        for model, drawings in self._pictures.pictures.items() if not self._fault() else ():
             estimate = fid(self._vectors.of(drawings), self._reference)
             found.values[model] = [
                 self._record(
@@ -110,8 +144,24 @@ class _Kid:
             _warn(found, "FID to held-out pictures", estimate.warning)
         return compared(self._setting, found)
 
+    def _fault(self) -> str:
+        """Return why nothing can be measured, or nothing."""
+        counts = len(self._pictures.groups), len(self._against)
+        if self._reference_groups is not None:
+            counts = self._units
+        if min(counts) >= 2:
+            return ""
+        what = "pictures" if self._reference_groups is None else "prompts"
+        return (
+            f"{self._title} is not measured: it needs 2 {what} of either kind but there are "
+            f"{counts[0]} drawn and {counts[1]} others. Draw or bring more."
+        )
+
     def _value(self, drawings: Sequence[GridPicture], size: int) -> MetricValue:
         config, generated = self._setting.config, self._vectors.of(drawings)
+        prompts = None
+        if self._groups is not None and self._reference_groups is not None:
+            prompts = self._groups, self._reference_groups
         estimate = kid(
             generated,
             self._reference,
@@ -119,22 +169,38 @@ class _Kid:
             num_subsets=config.kid_subsets,
             seed=config.seed,
             keys=([one.sha256 for one in drawings], [one.sha256 for one in self._against]),
+            prompts=prompts,
         )
         interval = None
-        if self._has_interval:
-            interval = kid_interval(generated, self._reference, groups=self._groups).scaled(1000)
-        how = f"mean of {config.kid_subsets} subsets of {size} pictures" if size else "whole sets"
+        if min(self._units) >= _FEWEST:
+            interval = kid_interval(
+                generated,
+                self._reference,
+                groups=self._groups,
+                reference_groups=self._reference_groups,
+            ).scaled(1000)
         return self._record(
             self._key,
             self._title,
             estimate.reported,
             interval=interval,
             unit="x 1000",
-            convention=sentences(f"KID: {_KID}; {how}", self._network.convention),
+            convention=sentences(self._rule(size), self._network.convention),
             std=estimate.reported_std,
             note=estimate.warning,
             forms={"raw": estimate.value, "x 1000": estimate.reported},
         )
+
+    def _rule(self, size: int) -> str:
+        subsets = self._setting.config.kid_subsets
+        parts = [f"{self._title}: {_KID}"]
+        parts.append(f"mean of {subsets} subsets of {size} pictures" if size else "whole sets")
+        if self._reference_groups is not None:
+            parts.append(_SAME_PROMPTS)
+        prompts, real = self._setting.grid.prompts, {one.sha256 for one in self._against}
+        if any(prompts[index].picture in real for index in self._pictures.prompts):
+            parts.append(_OWN_PICTURES)
+        return "; ".join(parts)
 
     def _record(
         self, key: str, title: str, value: float, interval: Interval | None = None, **more: Any
@@ -154,17 +220,19 @@ class _Kid:
 
     def _differences(self) -> Iterator[Difference]:
         for one, other in self._pairs():
-            drawings, baseline = (
-                self._vectors.of(self._pictures.pictures[name]) for name in (one, other)
-            )
-            if self._has_interval:
+            mine, its = self._pictures.pictures[one], self._pictures.pictures[other]
+            if min(self._units) >= _FEWEST:
                 interval = kid_difference_interval(
-                    drawings, baseline, self._reference, groups=self._groups
+                    self._vectors.of(mine),
+                    self._vectors.of(its),
+                    self._reference,
+                    groups=self._groups,
+                    reference_groups=self._reference_groups,
                 ).scaled(1000)
                 yield Difference(one, other, self._key, interval.mean, interval.low, interval.high)
             else:
-                values = [kid(each, self._reference).reported for each in (drawings, baseline)]
-                yield Difference(one, other, self._key, values[0] - values[1])
+                difference = self._value(mine, 0).value - self._value(its, 0).value
+                yield Difference(one, other, self._key, difference)
 
     def _pairs(self) -> list[tuple[str, str]]:
         """Return (model, baseline): of each model, and of all others where they are few."""

@@ -34,12 +34,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ComparedPictures:
-    """The pictures that drawings are compared with, each set by its digests' order.
+    """The pictures that drawings are compared with.
 
     Attributes:
         reference: held-out pictures of the culture.
         training: all pictures of the training split.
         general: pictures about nothing of the culture.
+        general_prompts: of each general picture what it was drawn for; empty for a folder's.
         sources: name of a set -> where it comes from, in words without a path.
         warnings: what is missing or left out, and what to do about it.
     """
@@ -47,6 +48,7 @@ class ComparedPictures:
     reference: tuple[PictureFile, ...] = ()
     training: tuple[PictureFile, ...] = ()
     general: tuple[PictureFile, ...] = ()
+    general_prompts: tuple[str, ...] = ()
     sources: Mapping[str, str] | None = None
     warnings: tuple[str, ...] = ()
 
@@ -111,14 +113,21 @@ def compared_pictures(
         held_out = pictures_of_folder(reference, check_stop=check_stop)
         sources["reference"] = f"folder {reference.resolve().name}"
     everyday: Sequence[PictureFile] = ()
+    texts: Sequence[str] = ()
     if general is not None:
         everyday = pictures_of_folder(general, check_stop=check_stop)
         sources["general"] = f"folder {general.resolve().name}"
     elif pictures := grid.of(BASE, "general"):
         everyday = listed(pictures)
+        texts = [grid.prompts[picture.prompt].text for picture in pictures]
         sources["general"] = "drawn by the base for the neutral prompts, with other seeds"
     return ComparedPictures(
-        tuple(held_out), tuple(training), tuple(everyday), sources, tuple(warnings)
+        tuple(held_out),
+        tuple(training),
+        tuple(everyday),
+        tuple(texts),
+        sources,
+        tuple(warnings),
     )
 
 

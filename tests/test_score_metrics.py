@@ -1,5 +1,6 @@
 """From vectors to values: the right pictures, numbers that are known by hand, and their words."""
 
+import dataclasses
 import math
 
 import pytest
@@ -240,6 +241,88 @@ def test_kid_is_taken_between_drawings_and_held_out_pictures(tmp_path):
     expected = 1000 * (slow_kid(lora, real) - slow_kid(base, real))
     assert difference.value == pytest.approx(expected, abs=1e-3)
     assert difference.low < difference.value < difference.high
+
+
+def test_pictures_of_the_held_out_captions_themselves_are_told(tmp_path):
+    plain, filled = kid_setting(tmp_path)
+    prompts = [
+        GridPrompt(f"caption {index}", "test", (1,), "one" if index else None) for index in range(4)
+    ]
+    own = dataclasses.replace(plain, grid=dataclasses.replace(plain.grid, prompts=tuple(prompts)))
+
+    said = "among the held-out pictures are those whose captions were drawn for"
+    assert said in kid_values(own, Network(), filled).values["base"][0].convention
+    assert said not in kid_values(plain, Network(), filled).values["base"][0].convention
+
+
+def neutral_setting(tmp_path, drawn, general, *, texts):
+    """Two neutral prompts a, b ... of one picture each, and general pictures drawn for `texts`."""
+    prompts = [GridPrompt(letter, "neutral", (1,)) for letter in "abcdef"[: len(drawn)]]
+    vectors = {
+        (model, index, 1): at(degrees + (0 if model == "base" else 35))
+        for model in ("base", "LoRA")
+        for index, degrees in enumerate(drawn)
+    }
+    names = [f"general {index}" for index in range(len(general))]
+    compared = ComparedPictures(general=files(tmp_path, *names), general_prompts=tuple(texts))
+    setting, filled = scored(tmp_path, prompts, vectors)
+    setting = dataclasses.replace(setting, compared=compared)
+    known = [PictureFile(one.path, one.sha256) for one in setting.grid.pictures]
+    rows = [*vectors.values(), *(at(degrees) for degrees in general)]
+    filled.fill([*known, *compared.general], torch.stack(rows))
+    return setting, filled
+
+
+def test_pairs_of_one_prompt_are_left_out_where_the_base_drew_for_the_same_prompts(tmp_path):
+    drawn, general = [0, 40, 100, 160], [10, 30, 110, 300]
+    setting, filled = neutral_setting(tmp_path, drawn, general, texts=["a", "b", "c", "another"])
+
+    (value,) = kid_values(setting, Network(), filled).values["base"]
+
+    def kernel(one, other):
+        return (float(at(one).double() @ at(other).double()) / 2 + 1) ** 3
+
+    def mean(pairs):
+        values = [kernel(one, other) for one, other in pairs]
+        return sum(values) / len(values)
+
+    # The first three general pictures are of the prompts a, b, c; the last is of no drawn prompt.
+    across = [
+        (one, other)
+        for i, one in enumerate(drawn)
+        for j, other in enumerate(general)
+        if i != j or i == 3
+    ]
+    within = [
+        mean([(one, other) for one in of for other in of if one != other])
+        for of in (drawn, general)
+    ]
+    assert value.value == pytest.approx(1000 * (sum(within) - 2 * mean(across)), abs=1e-3)
+    assert value.low < value.value < value.high
+    assert "pairs of pictures of one prompt are left out" in value.convention
+    (difference,) = kid_values(setting, Network(), filled).differences
+    (other,) = kid_values(setting, Network(), filled).values["LoRA"]
+    assert difference.value == pytest.approx(other.value - value.value, abs=1e-6)
+
+    folder = dataclasses.replace(setting.compared, general_prompts=())
+    brought = dataclasses.replace(setting, compared=folder)
+    (plain,) = kid_values(brought, Network(), filled).values["base"]
+    assert plain.value == pytest.approx(
+        1000 * slow_kid([at(one) for one in drawn], [at(one) for one in general]), abs=1e-3
+    )
+    assert "of one prompt" not in plain.convention
+
+
+def test_one_prompt_is_too_few_where_pairs_of_one_prompt_are_left_out(tmp_path):
+    setting, filled = neutral_setting(tmp_path, [0], [10], texts=["a"])
+
+    found = kid_values(setting, Network(), filled)
+
+    assert not found.values
+    assert (
+        "it needs 2 prompts of either kind but there are 1 drawn and 1 others"
+        in (found.warnings[0])
+    )
 
 
 def test_kid_over_subsets_says_so_and_has_their_spread(tmp_path):

@@ -165,6 +165,8 @@ def test_folders_take_the_place_of_what_the_grid_and_the_dataset_have(tmp_path):
     )
 
     assert [file.sha256 for file in own.general] == ["base-1-2"]
+    assert own.general_prompts == ("a",)
+    assert brought.general_prompts == ()
     assert [file.path.name for file in brought.reference] == ["a.png"]
     assert [file.path.name for file in brought.general] == ["b.png"]
     assert brought.sources["general"] == "folder coco"

@@ -147,6 +147,23 @@ def test_what_was_measured_with_what_is_written_down(grid):
     assert str(folder.parent) not in (folder / "metrics.json").read_text(encoding="utf-8")
 
 
+def test_the_miniatures_own_clip_scores_drawings_against_their_captions(grid):
+    folder, dataset = grid
+
+    _, scores = score(
+        folder, dataset, kid_network="none", clip_network="miniature_clip", diversity_network="none"
+    )
+
+    base, _, most = (model.get("clip_score") for model in scores.models)
+    assert most.value > base.value + 0.3
+    assert most.forms["100 x"] == pytest.approx(40 * most.forms["2.5 x"], rel=0.05)
+    assert len(most.per_caption) == SIZES.test
+    (difference,) = (
+        one for one in scores.differences if (one.model, one.key) == ("step 200", "clip_score")
+    )
+    assert difference.low > 0
+
+
 def test_order_of_files_and_batch_size_change_nothing(grid, tmp_path):
     folder, dataset = grid
     moved = tmp_path / "elsewhere" / "set"
