@@ -59,6 +59,7 @@ class _Run:
         yield PhaseEvent("load models", 0, 1)
         self._state.find_base()
         yield PhaseEvent("load models", 1, 1)
+        self._state.require_ready()
         for culture in self._ablation.cultures:
             if not (yield from self._draw_negatives(culture)):
                 return

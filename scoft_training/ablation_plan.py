@@ -48,8 +48,7 @@ def plan_ablation(ablation: Ablation) -> Iterator[PlannedTrial | WarningEvent]:
     """
     state = AblationState(dataclasses.replace(ablation, allow_download=False))
     state.find_base()
-    for culture in ablation.cultures:
-        state.find_negatives(culture)
+    state.require_ready()
     for seed in ablation.seeds:
         for culture in ablation.cultures:
             yield from _planned(ablation, state, culture, seed)

@@ -23,6 +23,7 @@ from .grid_prompts import dataset_prompts
 from .grids import BASE, GridPrompt, is_grid, read_grid
 from .models import load_base, resolve_device, resolve_precision
 from .overlays import overlaid
+from .score_plan import require_names
 from .work_folder import complete_dataset, default_work_folder
 
 __all__ = ["AblationState", "work_of"]
@@ -61,6 +62,25 @@ class AblationState:
             allow_download=self._ablation.allow_download,
         )
         self._base_digest = base.digest
+
+    def require_ready(self) -> None:
+        """Refuse what would fail after hours: before the first training all sets are looked at.
+
+        Raises:
+            ConfigError: an unknown network is to measure, or a general folder is missing.
+            DatasetError: a set cannot be read, or lacks what an arm trains with.
+        """
+        require_names(self._ablation.score)
+        for culture in self._ablation.cultures:
+            if culture.general is not None and not culture.general.is_dir():
+                raise ConfigError(
+                    f"{culture.general}: is no folder. Name one of pictures as `general`, or leave "
+                    "it out."
+                )
+            self.find_negatives(culture)
+            self.prompts(culture, self._ablation.seeds[0])
+            for arm in self._ablation.trained_arms:
+                self.known(culture, arm, self._ablation.seeds[0])
 
     def find_negatives(self, culture: Culture) -> bool:
         """Find the set that was drawn for a culture; returns whether none has to be drawn."""
@@ -119,14 +139,11 @@ class AblationState:
         return names
 
     def known(self, culture: Culture, arm: Arm, seed: int) -> Trained | None:
-        """Return an arm's training if it is noted; one that lacks its negatives is not there."""
-        try:
-            path = self.trained_path(culture, arm, seed)
-        except DatasetError:
-            if self._draws_negatives(culture) and self.negatives[culture.name] is None:
-                return None
-            raise
-        return read_trained(path)
+        """Return an arm's training if it is noted; one that waits for its negatives is not."""
+        waits = self._draws_negatives(culture) and self.negatives[culture.name] is None
+        if waits and self._ablation.train_of(arm, seed).uses_negatives:
+            return None
+        return read_trained(self.trained_path(culture, arm, seed))
 
     def trained_path(self, culture: Culture, arm: Arm, seed: int) -> Path:
         """Return where an arm's training is noted.
@@ -152,12 +169,12 @@ class AblationState:
     def _learned_digest(self, culture: Culture, config: TrainConfig) -> str:
         """Return the digest of what a training learns from; read once for what is read alike."""
         crop = (config.crop, config.resolution, config.seed if config.crop == "random" else None)
-        key = (culture.name, crop, config.uses_negatives, config.uses_generic_captions)
+        negatives = self.negatives[culture.name] if config.uses_negatives else None
+        key = (culture.name, crop, config.uses_negatives, negatives, config.uses_generic_captions)
         if key not in self._digests:
             dataset = read_dataset(
                 culture.dataset, crop_mode=config.crop, resolution=config.resolution
             )
-            negatives = self.negatives[culture.name]
             complete = complete_dataset(dataset, work_of(culture), config, negatives=negatives)
             self._digests[key] = dataset_digest(complete)
         return self._digests[key]

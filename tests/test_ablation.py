@@ -20,7 +20,7 @@ from scoft_training import ablation, ablation_state
 from scoft_training.ablation import run_ablation
 from scoft_training.ablation_config import read_ablation
 from scoft_training.ablation_plan import PlannedTrial, plan_ablation
-from scoft_training.errors import DatasetError
+from scoft_training.errors import DatasetError, ScoftError
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent
 from scoft_training.grids import (
     GridModel,
@@ -62,8 +62,8 @@ train_captions = 1
 pictures_per_caption = 2
 neutral_prompts = 3
 [score]
-kid_network = "miniature_judge"
-clip_network = "miniature_clip"
+kid_network = "inception"
+clip_network = "clip_vit_b32"
 similarity_networks = "none"
 diversity_network = "none"
 """
@@ -147,7 +147,7 @@ def told(monkeypatch, tmp_path):
                 forms = {"cosine": 0.3, "2.5 x": 0.75}
                 metrics.append(MetricValue("clip_score", "CLIP Score", 0.3, forms=forms))
             models.append(ModelScores(model, tuple(metrics)))
-        networks = {"miniature_judge": "1"} | ({} if told.lacking else {"miniature_clip": "2"})
+        networks = {"inception": "1"} | ({} if told.lacking else {"clip_vit_b32": "2"})
         return Scores(
             request.grid.name, "b", {}, tuple(models), networks=networks, warnings=("Look out.",)
         )
@@ -359,6 +359,21 @@ def test_a_plan_does_without_negatives_that_are_to_be_drawn_but_not_without_othe
     assert not any(one.trained for one in planned if one.arm == "mpc")
     with pytest.raises(DatasetError, match="no row has a negative"):
         plan(FILE + "[arms.mpc]\npreset = 'mpc'\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('general = "coco"\n' + FILE, "coco: is no folder"),
+        (FILE.replace('dataset = "avelun"', 'dataset = "gone"'), "gone"),
+        (FILE.replace('"inception"', '"incepton"'), "Unknown .*'incepton'"),
+        (FILE + "[arms.mpc]\npreset = 'mpc'\n", "no row has a negative"),
+    ],
+)
+def test_what_would_fail_in_the_end_fails_at_the_beginning(told, run, text, words):
+    with pytest.raises(ScoftError, match=words):
+        run(text)
+    assert (told.trained, told.negatives) == ([], [])
 
 
 def test_one_seed_has_a_report_without_intervals(told, run, tmp_path):
