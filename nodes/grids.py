@@ -81,7 +81,8 @@ class DrawGrid(io.ComfyNode):
                     default=4,
                     min=1,
                     max=1000,
-                    tooltip="Pictures of each of these prompts; seeds count up from run_seed.",
+                    tooltip="Pictures of each of these prompts. Each has seeds of its own, "
+                    "counted up from run_seed, which all models share.",
                 ),
                 *widgets(GridConfig),
                 *widgets(GenerateConfig, only=_DRAWING),
@@ -168,15 +169,20 @@ def _prompts(
     dataset: Any, typed: str, num_seeds: int, config: GridConfig
 ) -> tuple[list[GridPrompt], list[str]]:
     """Return what is drawn, and what is to be known of it."""
-    from ..scoft_training.grid_prompts import dataset_prompts, typed_prompt, with_general
+    from ..scoft_training.grid_prompts import (
+        dataset_prompts,
+        seeded,
+        typed_prompt,
+        with_general,
+    )
 
     prompts: list[GridPrompt] = []
     warnings: list[str] = []
     if dataset is not None:
         chosen = require_dataset(dataset)
         prompts, warnings = dataset_prompts(chosen.root, chosen.work, config)
-    seeds = tuple(range(config.seed, config.seed + num_seeds))
-    prompts += [typed_prompt(line, seeds) for line in typed.splitlines() if line.strip()]
+    lines = [typed_prompt(line) for line in typed.splitlines() if line.strip()]
+    prompts += seeded(lines, config.seed, num_seeds)
     if not prompts:
         raise ConfigError(
             "`prompts`: is empty, and no dataset is connected. Write one prompt a line, or connect "

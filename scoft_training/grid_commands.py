@@ -58,7 +58,10 @@ def add_grid(commands: _Commands) -> None:
         help="UTF-8 file: .txt, one such prompt a line; .jsonl or .csv with text, role and seeds",
     )
     grid.add_argument(
-        "--seeds", type=int, nargs="+", help="of --prompt and --prompts (default: --seed alone)"
+        "--seeds",
+        type=int,
+        nargs="+",
+        help="of all of --prompt and --prompts (default: one each, counted up from --seed)",
     )
     grid.add_argument(
         "--lora",
@@ -122,7 +125,13 @@ def _prompts(
     arguments: argparse.Namespace, config: GridConfig
 ) -> tuple[list[GridPrompt], list[str]]:
     """Return the prompts, and what is to be known of them."""
-    from .grid_prompts import dataset_prompts, read_prompts, typed_prompt, with_general
+    from .grid_prompts import (
+        dataset_prompts,
+        read_prompts,
+        seeded,
+        typed_prompt,
+        with_general,
+    )
     from .work_folder import default_work_folder
 
     prompts: list[GridPrompt] = []
@@ -130,10 +139,11 @@ def _prompts(
     if arguments.dataset is not None:
         work = arguments.work or default_work_folder(arguments.dataset)
         prompts, warnings = dataset_prompts(arguments.dataset, work, config)
-    seeds = tuple(dict.fromkeys(arguments.seeds or [config.seed]))
-    prompts += [typed_prompt(text, seeds) for text in arguments.prompts]
+    seeds = tuple(dict.fromkeys(arguments.seeds or ()))
+    typed = [typed_prompt(text, seeds) for text in arguments.prompts]
     if arguments.file is not None:
-        prompts += read_prompts(arguments.file, seeds)
+        typed += read_prompts(arguments.file, seeds)
+    prompts += seeded(typed, config.seed, 1)
     return with_general(prompts), warnings
 
 

@@ -10,7 +10,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "dataset_prompts",
     "prompts_of_dataset",
     "read_prompts",
+    "seeded",
     "typed_prompt",
     "with_general",
 ]
@@ -116,7 +117,21 @@ def with_general(prompts: Sequence[GridPrompt]) -> list[GridPrompt]:
     ]
 
 
-def typed_prompt(line: str, seeds: tuple[int, ...]) -> GridPrompt:
+def seeded(prompts: Iterable[GridPrompt], first: int, count: int) -> list[GridPrompt]:
+    """Return the prompts, those without seeds with `count` of their own, counted up from `first`.
+
+    Of their own for the reason that `prompts_of_dataset` gives.
+    """
+    found = []
+    for prompt in prompts:
+        if not prompt.seeds:
+            prompt = dataclasses.replace(prompt, seeds=tuple(range(first, first + count)))
+            first += count
+        found.append(prompt)
+    return found
+
+
+def typed_prompt(line: str, seeds: tuple[int, ...] = ()) -> GridPrompt:
     """Return the prompt of a typed line, whose role may stand before a colon; else it is test."""
     role, colon, text = line.partition(":")
     if not colon or role.strip() not in ROLES:
@@ -124,7 +139,7 @@ def typed_prompt(line: str, seeds: tuple[int, ...]) -> GridPrompt:
     return GridPrompt(text.strip(), role.strip(), seeds)
 
 
-def read_prompts(path: Path, seeds: Sequence[int]) -> list[GridPrompt]:
+def read_prompts(path: Path, seeds: Sequence[int] = ()) -> list[GridPrompt]:
     """Read prompts of a file: .txt as typed, one a line; .jsonl and .csv with text, role, seeds.
 
     A role that is not given is test; seeds, in a .csv parted by spaces, are those of the argument
@@ -132,7 +147,7 @@ def read_prompts(path: Path, seeds: Sequence[int]) -> list[GridPrompt]:
 
     Args:
         path: UTF-8.
-        seeds: one or more.
+        seeds: of all prompts that name none; may be none, see `seeded`.
 
     Raises:
         ConfigError: it cannot be read, holds no prompt, or a line is wrong.
@@ -208,7 +223,7 @@ def _lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         if not line.strip():
             continue
         if kind == ".txt":
-            typed = typed_prompt(line, ())
+            typed = typed_prompt(line)
             yield number, {"text": typed.text, "role": typed.role}
             continue
         try:

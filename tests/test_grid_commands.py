@@ -69,9 +69,13 @@ def test_a_dataset_prompts_and_models_make_a_grid_and_the_command_goes_on(
 
 
 def test_without_a_dataset_only_what_was_asked_for_is_drawn(tmp_path, lora_file):
-    assert grid("--prompt", "a house", "--seed", 3, "--no-base", "--lora", lora_file) == 0
+    flags = ["--prompt", "a house", "--prompt", "a boat", "--seed", 3]
+    assert grid(*flags, "--no-base", "--lora", lora_file) == 0
     found = read_grid(tmp_path / "out")
-    assert [(prompt.text, prompt.seeds) for prompt in found.prompts] == [("a house", (3,))]
+    assert [(prompt.text, prompt.seeds) for prompt in found.prompts] == [
+        ("a house", (3,)),
+        ("a boat", (4,)),
+    ]
     assert [model.name for model in found.models] == ["ours"]
 
 

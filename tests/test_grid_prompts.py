@@ -15,6 +15,7 @@ from scoft_training.grid_prompts import (
     dataset_prompts,
     prompts_of_dataset,
     read_prompts,
+    seeded,
     typed_prompt,
     with_general,
 )
@@ -131,6 +132,11 @@ def test_general_prompts_have_other_seeds_than_any_neutral_one():
     assert with_general([GridPrompt("a house", "test", (1,))]) == [
         GridPrompt("a house", "test", (1,))
     ]
+
+
+def test_prompts_without_seeds_get_some_of_their_own():
+    typed = [typed_prompt("a house"), typed_prompt("a boat", (7,)), typed_prompt("a cup")]
+    assert [prompt.seeds for prompt in seeded(typed, 3, 2)] == [(3, 4), (7,), (5, 6)]
 
 
 def test_a_typed_line_may_name_its_role():
