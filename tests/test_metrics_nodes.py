@@ -42,7 +42,7 @@ def graph(host, *, metrics=None, **compared):
     own = "miniature_judge"
     measuring = host.defaults("ScoftMetrics") | {
         "kid_network": own,
-        "clip_network": "none",
+        "clip_network": "miniature_clip",
         "similarity_networks": own,
         "diversity_network": own,
     }
@@ -98,6 +98,7 @@ def test_a_client_gets_table_numbers_and_paths_and_the_page_an_id(host, measured
     assert names == ["base", "step 2", "step 4"]
     assert all(name in table for name in names)
     assert all(one.knows and one.copies and one.forgot for one in scores.models)
+    assert all(one.get("clip_score") for one in scores.models)
     assert scores.suggestion.model in names[1:]
     assert shown["report"].endswith("report.html")
     with urllib.request.urlopen(f"{host.url}/scoft/grids/{shown['grid']}/report") as page:
