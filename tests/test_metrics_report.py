@@ -121,6 +121,11 @@ def test_curves_begin_at_the_base_and_carry_the_mark():
     ]
 
 
+def test_one_checkpoint_is_no_curve():
+    one = made_scores(models=made_scores().models[:2], suggestion=None)
+    assert len(triple_plots(one)) == 3
+
+
 def test_two_runs_are_two_curves():
     base, *steps = made_scores().models
     other = [

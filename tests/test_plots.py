@@ -88,8 +88,8 @@ def test_curves_go_through_their_points_and_the_mark_stands_at_its_step():
 def test_curves_of_any_length_are_drawn(count):
     steps = [150 * (n + 1) for n in range(count)]
     series = [Series("run", steps, [1.0] * count, [0.5] * count, [None] * count)]
-    picture = curve_plot("t", "n", series, mark=150).image(480)
-    assert picture.width == 480
+    picture = curve_plot("t", "n", series, mark=150).image(1200)
+    assert picture.width == 1200
     colours = {pixel for _, pixel in picture.getcolors(1 << 20)}
     assert (0, 114, 178) in colours
 
