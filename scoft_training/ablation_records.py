@@ -118,7 +118,7 @@ def result_of(
         measured = scores.of(model)
         figures[arm] = {}
         for metric in measured.metrics if measured else ():
-            value, title = metric.value, metric.title
+            value, title = metric.value, ", ".join(filter(None, (metric.title, metric.unit)))
             if metric.key == _CLIP and _CLIP_FORM in metric.forms:
                 value, title = metric.forms[_CLIP_FORM], f"CLIP Score, {_CLIP_FORM} cosine"
             figures[arm][metric.key] = value

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .ablation_config import Ablation, Arm, Culture
 from .ablation_records import Trained, read_record, read_trained
 from .config import TrainConfig
@@ -190,6 +191,8 @@ class AblationState:
             "score": dataclasses.asdict(self._ablation.score),
             "general": _stamp(culture.general),
             "reference": self._held_out_digest(culture),
+            # Another version may measure in another way, and what it measures is quick to do again.
+            "scoft": __version__,
         }
         name = f"{culture.name}-seed{seed}-{digest_json(key)[:_SHORT]}.json"
         return self._ablation.folder / "results" / name

@@ -11,8 +11,8 @@ from typing import TypeAlias
 __all__ = ["PAPER_NOTE", "paper_overall", "paper_per_culture"]
 
 PAPER_NOTE = (
-    "Columns named paper are the paper's own numbers (tables 1, 2 and 4). They are not comparable "
-    "where base model, networks, prompts or held-out pictures differ from the paper's."
+    "paper: what the paper reports; not comparable where base model, networks, prompts or held-out "
+    "pictures differ from its own."
 )
 
 _Row: TypeAlias = Mapping[str, float]

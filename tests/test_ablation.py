@@ -142,7 +142,7 @@ def told(monkeypatch, tmp_path):
         models = []
         for model in read_grid(request.grid).models:
             kid = KID[model.name.split()[0]] + 100 * seed
-            metrics = [MetricValue("kid_reference", "KID", kid, better="lower")]
+            metrics = [MetricValue("kid_reference", "KID", kid, unit="x 1000", better="lower")]
             if not told.lacking:
                 forms = {"cosine": 0.3, "2.5 x": 0.75}
                 metrics.append(MetricValue("clip_score", "CLIP Score", 0.3, forms=forms))
@@ -215,7 +215,7 @@ def test_every_arm_meets_every_culture_and_seed_and_the_tables_hold_the_means(to
     assert found["mean_and_half_width"]["m"]["seconds"] == pytest.approx([2.5, 0])
     assert found["mean_and_half_width"]["sd"]["seconds"] == pytest.approx([0, 0])
     text = (tmp_path / "out" / "tables.md").read_text()
-    assert "| arm | KID | paper | CLIP Score, 2.5 x cosine | paper |" in text
+    assert "| arm | KID, x 1000 | paper | CLIP Score, 2.5 x cosine | paper |" in text
     assert "| sd | 80.00 ± 635.31 | 30.355 | 0.750 ± 0.000 | 0.813 |" in text
     # The same seed, the same noise: what seeds share is no part of the difference.
     assert "| m - ldm | -10.00 ± 0.00 | 0.000 ± 0.000 |" in text
