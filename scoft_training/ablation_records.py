@@ -38,9 +38,6 @@ __all__ = [
 SECONDS = "seconds"
 """Figure: how long the training steps took, over all sittings."""
 
-_CLIP, _CLIP_FORM = "clip_score", "2.5 x"
-"""The form of the CLIP Score in which papers report it."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -118,10 +115,8 @@ def result_of(
         measured = scores.of(model)
         figures[arm] = {}
         for metric in measured.metrics if measured else ():
-            value, title = metric.value, ", ".join(filter(None, (metric.title, metric.unit)))
-            if metric.key == _CLIP and _CLIP_FORM in metric.forms:
-                value, title = metric.forms[_CLIP_FORM], f"CLIP Score, {_CLIP_FORM} cosine"
-            figures[arm][metric.key] = value
+            title = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
+            figures[arm][metric.key] = metric.value
             metrics[metric.key] = Metric(metric.key, title, metric.better)
         figures[arm][SECONDS] = seconds.get(arm, 0.0)
     return TrialResult(
