@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .score_records import MetricValue, ModelScores, Scores, Suggestion
+from .score_records import Difference, MetricValue, ModelScores, Scores, Suggestion
 
 __all__ = ["TRIPLE", "CurvePoint", "curves", "run_ids", "suggest"]
 
@@ -26,17 +26,21 @@ class CurvePoint:
     high: float | None
 
 
-def suggest(models: Sequence[ModelScores]) -> Suggestion | None:
+def suggest(
+    models: Sequence[ModelScores], differences: Sequence[Difference] = ()
+) -> Suggestion | None:
     """Return the checkpoint that knows the culture as well as any and copies least.
 
-    Among the models with a step, those count whose interval of `knows` reaches the value of the
-    best-knowing one: what lies further off knows measurably less. Of these the one is taken that
-    copies least, then the one that forgot least, then the earliest. The rule is ours, after the
-    one-standard-error rule (Breiman et al. 1984): of models that cannot be told apart, the most
-    careful one.
+    Among the models with a step, those count that cannot be told from the best-knowing one: whose
+    difference to it has an interval that reaches 0, or, where that was not measured, whose own
+    interval reaches its value. Of these the one is taken that copies least, then the one that
+    forgot least, then the earliest. The rule is ours, after the one-standard-error rule (Breiman
+    et al. 1984): of models that cannot be told apart, the most careful one.
 
     Args:
         models: of one grid; those without a step serve for comparison only.
+        differences: of `kid_reference` between them, which share the held-out pictures' chance and
+            so tell more apart than the models' own intervals.
 
     Returns:
         the checkpoint and the reason in numbers; None where no checkpoint's `knows` was measured.
@@ -46,13 +50,23 @@ def suggest(models: Sequence[ModelScores]) -> Suggestion | None:
     if not measured:
         return None
     best, best_knows = min(measured, key=lambda pair: (pair[1].value, pair[0].model.step))
-    alike = [model for model, knows in measured if _lower_end(knows) <= best_knows.value]
+    least_worse = _least_worse(best.model.name, differences)
+
+    def reaches_best(model: ModelScores, knows: MetricValue) -> bool:
+        own = (knows.value if knows.low is None else knows.low) - best_knows.value
+        return least_worse.get(model.model.name, own) <= 0
+
+    alike = [model for model, knows in measured if model is best or reaches_best(model, knows)]
     chosen = min(alike, key=_careful)
-    return Suggestion(
-        chosen.model.name,
-        chosen.model.step,
-        _reason(chosen, best, alike, len(measured)) + _beside_base(models, best_knows),
-    )
+    reason = _reason(chosen, best, alike, len(measured))
+    for model in models:
+        knows = model.knows
+        if model.model.lora_sha256 is None and knows is not None and reaches_best(model, knows):
+            reason += (
+                f" No checkpoint knows the culture measurably better than {model.model.name} "
+                f"({knows.value:.2f}), so take this with care: more test pictures tell more."
+            )
+    return Suggestion(chosen.model.name, chosen.model.step, reason)
 
 
 def curves(scores: Scores, run_id: str | None = None) -> dict[str, list[CurvePoint]]:
@@ -89,8 +103,17 @@ def run_ids(scores: Scores) -> tuple[str | None, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _lower_end(metric: MetricValue) -> float:
-    return metric.value if metric.low is None else metric.low
+def _least_worse(best: str, differences: Sequence[Difference]) -> dict[str, float]:
+    """Return by how much each model knows less than `best` at least: an interval's lower end."""
+    found: dict[str, float] = {}
+    for one in differences:
+        if one.key != "kid_reference" or one.low is None or one.high is None:
+            continue
+        if one.baseline == best:
+            found[one.model] = one.low
+        elif one.model == best:
+            found[one.baseline] = -one.high
+    return found
 
 
 def _careful(model: ModelScores) -> tuple[float, float, int]:
@@ -112,8 +135,8 @@ def _reason(
         )
     if len(alike) == 1:
         return (
-            f"{name} knows the culture best of {count} checkpoints, and no other's interval "
-            f"reaches it: {_said(chosen)}."
+            f"{name} knows the culture best of {count} checkpoints, and the others measurably "
+            f"less: {_said(chosen)}."
         )
     group = f"{len(alike)} of {count} checkpoints"
     if chosen.copies is None:
@@ -124,7 +147,7 @@ def _reason(
     else:
         rule = "it copies least"
     reason = (
-        f"{group} know the culture as well as the best one, {best.model.name}, as far as their "
+        f"{group} know the culture as well as the best one, {best.model.name}, as far as the "
         f"intervals tell, and of these {rule}: {_said(chosen)}"
     )
     return f"{reason}; {best.model.name}: {_said(best)}." if best is not chosen else f"{reason}."
@@ -147,19 +170,3 @@ def _said(model: ModelScores) -> str:
                 text += f" ({metric.low:.{digits}f} to {metric.high:.{digits}f})"
             parts.append(text)
     return ", ".join(parts)
-
-
-def _beside_base(models: Sequence[ModelScores], best: MetricValue) -> str:
-    """Say so where the unmodified model, too, knows as much as the best checkpoint."""
-    for one in models:
-        knows = one.knows
-        if (
-            one.model.lora_sha256 is None
-            and knows is not None
-            and min(_lower_end(knows), knows.value) <= best.value
-        ):
-            return (
-                f" No checkpoint knows the culture measurably better than {one.model.name} "
-                f"({knows.value:.2f}), so take this with care: more test pictures tell more."
-            )
-    return ""

@@ -19,8 +19,8 @@ from .score_values import Found, Setting, compared, ends, sentences
 
 __all__ = ["kid_values"]
 
-_ALL_PAIRS = 8
-"""Up to so many models KID's differences are taken between any two, not only to the baseline."""
+_KERNEL_VALUES = 200_000_000
+"""Differences between any two models, not only to the baseline, are taken up to such an effort."""
 
 _KID = (
     "unbiased MMD^2 under the kernel (x . y / dim + 1)^3 (Binkowski et al. 2018), x 1000 as papers "
@@ -235,13 +235,13 @@ class _Kid:
                 yield Difference(one, other, self._key, difference)
 
     def _pairs(self) -> list[tuple[str, str]]:
-        """Return (model, baseline): of each model, and of all others where they are few."""
+        """Return (model, baseline): of each model, and of all others where that takes seconds."""
         names, baseline = list(self._pictures.pictures), self._setting.config.baseline
         pairs = [(name, baseline) for name in names if baseline in names and name != baseline]
-        if len(names) <= _ALL_PAIRS:
-            others = [name for name in names if name != baseline]
-            pairs += [(later, earlier) for earlier, later in combinations(others, 2)]
-        return pairs
+        others = combinations((name for name in names if name != baseline), 2)
+        further = [(later, earlier) for earlier, later in others]
+        effort = len(self._pictures.groups) * len(self._against) * len(further)
+        return pairs + further if effort <= _KERNEL_VALUES else pairs
 
 
 def _warn(found: Found, title: str, note: str) -> None:

@@ -273,7 +273,7 @@ def _record(
         drawing=dict(setting.grid.drawing),
         models=models,
         differences=tuple(found.differences),
-        suggestion=suggest(models),
+        suggestion=suggest(models, found.differences),
         conventions=(SQUARE, _INTERVALS, *conventions),
         settings=dataclasses.asdict(setting.config),
         warnings=tuple(warnings),

@@ -4,7 +4,7 @@ import pytest
 
 from scoft_training.checkpoint_choice import CurvePoint, curves, run_ids, suggest
 from scoft_training.grids import GridModel
-from scoft_training.score_records import MetricValue, ModelScores, Scores
+from scoft_training.score_records import Difference, MetricValue, ModelScores, Scores
 
 
 def scored(step, knows=None, copies=None, forgot=None, *, wide=1.0, run_id="run", name=None):
@@ -36,7 +36,7 @@ def test_of_those_that_know_as_well_the_one_that_copies_least_is_taken():
 
     assert (suggestion.model, suggestion.step) == ("step 200", 200)
     assert suggestion.reason == (
-        "3 of 4 checkpoints know the culture as well as the best one, step 300, as far as their "
+        "3 of 4 checkpoints know the culture as well as the best one, step 300, as far as the "
         "intervals tell, and of these it copies least: KID to held-out pictures 20.90 (19.90 to "
         "21.90), likeness to training pictures 0.500, KID to general pictures 2.00; step 300: KID "
         "to held-out pictures 20.00 (19.00 to 21.00), likeness to training pictures 0.800, KID to "
@@ -48,7 +48,32 @@ def test_the_best_one_is_taken_where_no_other_reaches_it():
     suggestion = suggest([scored(100, 25.0, 0.1), scored(200, 20.0, 0.9)])
 
     assert suggestion.step == 200
-    assert "step 200 knows the culture best of 2 checkpoints, and no other's" in suggestion.reason
+    assert "step 200 knows the culture best of 2 checkpoints, and the others" in suggestion.reason
+
+
+def kid_difference(model, baseline, value, wide):
+    return Difference(model, baseline, "kid_reference", value, value - wide, value + wide)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_differences_tell_apart_what_the_models_own_intervals_do_not(turned):
+    models = [scored(100, 21.0, 0.1, wide=9.0), scored(200, 20.0, 0.9, wide=9.0)]
+    other = Difference("step 100", "step 200", "kid_general", 0.0, -1.0, 1.0)
+
+    def suggested(wide):
+        pair = ("step 100", "step 200", 1.0) if not turned else ("step 200", "step 100", -1.0)
+        return suggest(models, [other, kid_difference(*pair, wide)]).step
+
+    assert suggest(models).step == 100
+    assert suggested(0.5) == 200
+    assert suggested(1.5) == 100
+
+
+def test_a_difference_without_an_interval_tells_nothing():
+    models = [scored(100, 21.0, 0.1, wide=9.0), scored(200, 20.0, 0.9, wide=9.0)]
+    difference = Difference("step 100", "step 200", "kid_reference", 1.0)
+
+    assert suggest(models, [difference]).step == 100
 
 
 @pytest.mark.parametrize(
@@ -92,6 +117,8 @@ def test_a_model_without_a_step_is_never_suggested_but_compared_with():
         suggestion.reason
     )
     assert "measurably better" not in suggest([scored(None, 40.0), *models[1:]]).reason
+    clear = [kid_difference("step 100", "base", -0.5, 0.4)]
+    assert "measurably better" not in suggest(models, clear).reason
 
 
 def test_nothing_is_suggested_where_nothing_tells():

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from scoft_training import score_kid
 from scoft_training.config import ScoreConfig
 from scoft_training.grids import Grid, GridModel, GridPicture, GridPrompt
 from scoft_training.picture_folders import PictureFile
@@ -360,7 +361,7 @@ def test_fid_comes_only_when_asked_for_and_with_its_warning(tmp_path):
     assert any(one.baseline == "base" and one.key == "fid_reference" for one in found.differences)
 
 
-def test_differences_of_kid_go_to_the_baseline_and_between_few_others(tmp_path):
+def test_differences_of_kid_go_to_the_baseline_and_between_others_if_quick(tmp_path, monkeypatch):
     names = ["base", "one", "two"]
     prompts = [GridPrompt(f"caption {index}", "test", (1,)) for index in range(3)]
     vectors = {
@@ -379,6 +380,9 @@ def test_differences_of_kid_go_to_the_baseline_and_between_few_others(tmp_path):
 
     assert pairs() == [("one", "base"), ("two", "base"), ("two", "one")]
     assert pairs(baseline="two") == [("base", "two"), ("one", "two"), ("one", "base")]
+    # 3 drawings x 3 pictures for one more pair.
+    monkeypatch.setattr(score_kid, "_KERNEL_VALUES", 8)
+    assert pairs() == [("one", "base"), ("two", "base")]
 
 
 def test_too_few_pictures_for_an_interval_still_give_a_value(tmp_path):
