@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import torch
@@ -76,10 +77,13 @@ def write_vgg_file(folder):
     return path
 
 
-def write_dreamsim_folder(folder, kind="ensemble", change=lambda name, tensors: tensors):
+def write_dreamsim_folder(
+    folder, kind="ensemble", change=lambda name, tensors: tensors, *, width=64, image_size=64
+):
     """Save a small DreamSim as its release unpacks, twelve blocks deep as dreamsim demands.
 
-    Beside it lies DINO's file where torch.hub would put it. Heads are 64 wide, as in the real one.
+    Beside it lies DINO's file where torch.hub would put it. Heads are 64 wide, as in the real one,
+    which is 768 wide and sees pictures of 224 pixels.
     """
     from dreamsim.feature_extraction.vision_transformer import VisionTransformer
 
@@ -92,7 +96,7 @@ def write_dreamsim_folder(folder, kind="ensemble", change=lambda name, tensors: 
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         torch.save(wrap(change(name, tensors)), folder / name)
 
-    width, patch = 64, 16 if kind == "ensemble" else 32
+    patch = 16 if kind == "ensemble" else 32
     names = (
         ("dino", "clip_vitb16_pretrain.pth.tar", "open_clip_vitb16_pretrain.pth.tar")
         if kind == "ensemble"
@@ -101,7 +105,13 @@ def write_dreamsim_folder(folder, kind="ensemble", change=lambda name, tensors: 
     adapter, rank = {}, 3
     for index, name in enumerate(names):
         trunk = VisionTransformer(
-            [64], patch, embed_dim=width, depth=12, num_heads=1, mlp_ratio=1.5, qkv_bias=True
+            [image_size],
+            patch,
+            embed_dim=width,
+            depth=12,
+            num_heads=width // 64,
+            mlp_ratio=1.5 if width == 64 else 4,
+            qkv_bias=True,
         )
         if name != "dino":
             trunk.pos_drop = torch.nn.LayerNorm(width)
@@ -126,6 +136,32 @@ def write_dreamsim_folder(folder, kind="ensemble", change=lambda name, tensors: 
     config |= {"target_modules": ["qkv"], "peft_type": "LORA", "task_type": None}
     (lora / "adapter_config.json").write_text(json.dumps(config))
     save_file(change("adapter", adapter), lora / "adapter_model.safetensors")
+
+
+def write_inception_file(path):
+    """Save torch-fidelity's Inception with random weights that keep what flows through as large.
+
+    Returns torch-fidelity's own network with these weights; it has no smaller size.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Empty(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict):
+            """It has to be built before there are weights for it."""
+
+    buffer = io.BytesIO()
+    torch.save({}, buffer)
+    buffer.seek(0)
+    network = Empty("reference", ["2048"], feature_extractor_weights_path=buffer)
+    generator = torch.Generator().manual_seed(3)
+    for name, tensor in network.state_dict().items():
+        if tensor.ndim > 1:
+            spread = torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(spread * (2 / tensor[0].numel()) ** 0.5)
+        elif name.endswith("bias"):
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.5)
+    torch.save(network.state_dict(), path)
+    return network
 
 
 def write_hub_folders(root):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 import torch
 from drawings import drawing
+from small_networks import write_inception_file
 from torchvision.transforms.functional import to_tensor
 
 from scoft_training import inception_network
@@ -22,37 +21,18 @@ def load(weights, **options):
 
 
 @pytest.fixture(scope="module")
-def reference():
-    """torch-fidelity's network with random weights that keep what flows through about as large."""
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Empty(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict):
-            """It has to be built before there are weights for it."""
-
-    buffer = io.BytesIO()
-    torch.save({}, buffer)
-    buffer.seek(0)
-    network = Empty("reference", ["2048"], feature_extractor_weights_path=buffer)
-    generator = torch.Generator().manual_seed(3)
-    for name, tensor in network.state_dict().items():
-        if tensor.ndim > 1:
-            spread = torch.randn(tensor.shape, generator=generator)
-            tensor.copy_(spread * (2 / tensor[0].numel()) ** 0.5)
-        elif name.endswith("bias"):
-            tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.5)
-    return network
+def weights_file(tmp_path_factory):
+    return tmp_path_factory.mktemp("inception") / INCEPTION.file_names[0]
 
 
 @pytest.fixture(scope="module")
-def weights_file(reference, tmp_path_factory):
-    path = tmp_path_factory.mktemp("inception") / INCEPTION.file_names[0]
-    torch.save(reference.state_dict(), path)
-    return path
+def reference(weights_file):
+    """torch-fidelity's own network, with the weights in the file."""
+    return write_inception_file(weights_file)
 
 
 @pytest.fixture(scope="module")
-def network(weights_file):
+def network(weights_file, reference):
     return load(weights_file)
 
 
