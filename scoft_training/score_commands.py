@@ -114,6 +114,8 @@ def _start(arguments: argparse.Namespace) -> Callable[[Callable[[], bool]], _Sco
         return lambda should_stop: score_grid(request, should_stop=should_stop)
     if arguments.reference is None:
         raise ConfigError("--folder compares pictures with others: give --reference FOLDER.")
+    if arguments.json_events:
+        raise ConfigError("--folder writes no file, so its numbers are printed: use --json.")
     if arguments.dataset or arguments.work or arguments.general:
         raise ConfigError(
             "--dataset, --work and --general belong to a grid. Leave them out with --folder."

@@ -128,6 +128,7 @@ def score_grid(
             not to be skipped.
         ConfigError: an option is out of range, a network is unknown, or nothing can be measured.
         OutputError: the grid's folder cannot be written.
+        NotEnoughMemoryError: the device is too small for a network.
     """
     require_names(request.config)
     grid = read_grid(request.grid)
@@ -165,7 +166,7 @@ def score_folder(
 ) -> Generator[Event, None, Scores | None]:
     """Measure a folder of pictures against another one; returns None when stopped.
 
-    The last event is a FinishedEvent or a StoppedEvent. Nothing is written but features.
+    Nothing is written but features, so the last event is none of its own, or a StoppedEvent.
 
     Raises:
         DatasetError: a folder cannot be read, or pictures cannot and are not to be skipped.
@@ -187,7 +188,6 @@ def score_folder(
     except StopRequested:
         yield StoppedEvent(0, _STOPPED)
         return None
-    yield FinishedEvent(0, request.folder.name)
     return scores
 
 

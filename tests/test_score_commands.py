@@ -82,6 +82,7 @@ def test_two_folders_are_compared(here, capsys):
             ["--folder", "sets", "--reference", "sets", "--dataset", "sets"],
             "--dataset, --work and --general belong to a grid.",
         ),
+        (["--folder", "sets", "--reference", "sets", "--json-events"], "use --json."),
         (["grid", "--kid-network", "inseption"], "Did you mean 'inception'?"),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scoft_training.errors import DatasetError
+from scoft_training.errors import DatasetError, NotEnoughMemoryError
 from scoft_training.events import PhaseEvent
 from scoft_training.files import file_sha256
 from scoft_training.metric_networks import load_metric_network
@@ -78,6 +78,16 @@ def test_events_come_now_and_then(judge, tmp_path):
     events, _ = vectors_of(judge, files, tmp_path / "cache", batch_size=1)
 
     assert sorted({event.done for event in events}) == [0, 16, 32, 35]
+
+
+def test_too_little_memory_says_what_to_lower(judge, tmp_path, monkeypatch):
+    def full(images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(judge, "embed", full)
+
+    with pytest.raises(NotEnoughMemoryError, match="on 4 pictures at once. Lower `batch_size`"):
+        vectors_of(judge, [saved(tmp_path / "1.png", noise(1))], tmp_path / "cache")
 
 
 def test_unreadable_pictures_are_left_out_only_if_told(judge, tmp_path):
