@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import ConfigError, DatasetError
+from .errors import ConfigError, DatasetError, NotEnoughMemoryError
 from .feature_shards import FeatureShards
 from .files import digest_text, file_sha256
 from .metric_network_interface import MetricNetwork
@@ -106,6 +106,7 @@ class PictureFeatures:
         Raises:
             DatasetError: pictures that cannot be read; the message names the first ten. The others'
                 vectors are kept.
+            NotEnoughMemoryError: out of memory.
         """
         steps = self.steps(files, check_stop=check_stop)
         while True:
@@ -122,6 +123,7 @@ class PictureFeatures:
 
         Raises:
             DatasetError: as by `of`.
+            NotEnoughMemoryError: likewise.
         """
         vectors = self._shards.read({file.sha256 for file in files})
         new: dict[str, PictureFile] = {}
@@ -190,7 +192,14 @@ class PictureFeatures:
     def _embedded(
         self, group: Sequence[tuple[PictureFile, Tensor]]
     ) -> Iterator[tuple[PictureFile, Tensor]]:
-        vectors = self.network.embed(torch.stack([picture for _, picture in group]))
+        pictures = torch.stack([picture for _, picture in group])
+        try:
+            vectors = self.network.embed(pictures)
+        except torch.OutOfMemoryError as error:
+            raise NotEnoughMemoryError(
+                f"{self.network.name}: out of memory with {len(group)} pictures at once. Lower "
+                "`batch_size`, or measure on the CPU."
+            ) from error
         for (file, _), vector in zip(group, vectors, strict=True):
             yield file, vector.clone()
 

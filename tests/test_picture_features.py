@@ -9,10 +9,11 @@ import pytest
 import torch
 from drawings import drawing
 from PIL import Image
+from safetensors.torch import load_file
 from torchvision.transforms.functional import pil_to_tensor
 
 from scoft_training import picture_features
-from scoft_training.errors import ConfigError, DatasetError
+from scoft_training.errors import ConfigError, DatasetError, NotEnoughMemoryError
 from scoft_training.files import file_sha256
 from scoft_training.metric_network_interface import MetricNetwork, squeezed
 from scoft_training.metric_networks import load_metric_network
@@ -249,6 +250,22 @@ def test_a_picture_that_changed_since_it_was_listed_is_not_taken_for_the_old_one
     network = Corners()
     PictureFeatures(network, tmp_path / "cache").of([*files[:2], new, *files[3:]])
     assert len(network.shapes) == 1
+
+
+def test_too_little_memory_says_what_to_lower_and_keeps_what_was_computed(files, tmp_path):
+    class Full(Corners):
+        def _vectors(self, images):
+            if len(self.shapes) == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super()._vectors(images)
+
+    with pytest.raises(NotEnoughMemoryError) as caught:
+        PictureFeatures(Full(side=16), tmp_path / "cache", batch_size=4).of(files)
+    assert str(caught.value) == (
+        "corners: out of memory with 3 pictures at once. Lower `batch_size`, or measure on the CPU."
+    )
+    (shard,) = (tmp_path / "cache").rglob("*.safetensors")
+    assert load_file(shard)["vectors"].shape == (8, 6)
 
 
 def test_a_batch_of_none_is_refused():
