@@ -166,7 +166,7 @@ class _BackboneNetwork(MetricNetwork):
         return embed(self.network.features, images, batch_size=len(images))
 
 
-_MEANS = "the means over places of the features that the perceptual loss compares"
+_MEANS = "its features as a perceptual backbone, each map's mean over its places"
 _LAYERS = {
     name: "DreamSim's embedding (Fu et al. 2023), centred and of length 1, as the package gives it"
     for name in ("dreamsim", "dreamsim_vitb32")

@@ -130,7 +130,7 @@ def test_a_backbones_vector_is_its_maps_means_of_the_squeezed_picture(clip_folde
     torch.testing.assert_close(network.embed(images), feature.mean(dim=(2, 3)))
     assert (network.name, network.dim) == ("clipconv", feature.shape[1])
     assert network.convention == (
-        "clipconv: the means over places of the features that the perceptual loss compares; whole "
+        "clipconv: its features as a perceptual backbone, each map's mean over its places; whole "
         "pictures, squeezed to 64 x 64 pixels by Pillow's antialiased bicubic."
     )
 
