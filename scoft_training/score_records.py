@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import DatasetError
 from .files import write_json
-from .grids import GridModel
+from .grids import GridModel, GridPrompt
 
 __all__ = [
     "METRICS_FILE",
@@ -169,6 +169,7 @@ class Scores:
         picture_sets: name of a set, say "reference" or "base / train" -> {"pictures", "digest"},
             the digest being that of the sorted sha256 of its files.
         versions: package -> version.
+        prompts: of the grid, with their seeds; `MetricValue.prompts` counts in them.
     """
 
     grid: str
@@ -184,6 +185,7 @@ class Scores:
     networks: Mapping[str, str] = field(default_factory=dict)
     picture_sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    prompts: tuple[GridPrompt, ...] = ()
 
     def of(self, model: str) -> ModelScores | None:
         """Return the scores of the model of that name, or None."""
@@ -225,6 +227,9 @@ def scores_from_json(values: Any, *, where: str) -> Scores:
                 "conventions": tuple(fields["conventions"]),
                 "warnings": tuple(fields["warnings"]),
                 "nearest": tuple(Nearest(**one) for one in fields["nearest"]),
+                "prompts": tuple(
+                    GridPrompt(**one | {"seeds": tuple(one["seeds"])}) for one in fields["prompts"]
+                ),
             }
         )
     except (KeyError, TypeError, AttributeError) as error:

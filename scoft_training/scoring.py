@@ -281,6 +281,8 @@ def _record(
         networks=dict(networks),
         picture_sets=dict(_sets(setting)),
         versions=_versions(),
+        # Pictures of a mere folder have no prompts.
+        prompts=tuple(prompt for prompt in setting.grid.prompts if prompt.text),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from scoft_training.errors import DatasetError
-from scoft_training.grids import GridModel
+from scoft_training.grids import GridModel, GridPrompt
 from scoft_training.score_records import (
     Difference,
     MetricValue,
@@ -55,6 +55,7 @@ def made_scores():
         networks={"dreamsim": "digest"},
         picture_sets={"reference": {"pictures": 5, "digest": "ef"}},
         versions={"torch": "2"},
+        prompts=(GridPrompt("한복", "train", (0, 1), "cd" * 32),),
     )
 
 

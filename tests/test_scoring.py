@@ -136,6 +136,8 @@ def test_what_was_measured_with_what_is_written_down(grid):
     assert len(scores.networks["miniature_judge"]) == 64
     assert {"scoft", "torch", "pillow"} <= set(scores.versions)
     assert scores.drawing == {"resolution": 128}
+    captions = [scores.prompts[index] for index in scores.models[0].copies.prompts]
+    assert [(one.role, one.seeds) for one in captions] == [("train", (0, 1, 2))] * 4
     assert any("centre enters, as in training" in text for text in scores.conventions)
     assert any("mean of 3 subsets of 4 pictures" in text for text in scores.conventions)
     assert len(set(scores.conventions)) == len(scores.conventions)
