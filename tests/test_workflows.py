@@ -36,6 +36,7 @@ MISSING = {
     "scoft_apply_lora": {("1", "ckpt_name"), ("2", "lora_name")},
     "scoft_curate_dataset": {("1", "table")},
     "scoft_negatives_only": {("1", "ckpt_name"), ("2", "control_net_name"), ("3", "dataset")},
+    "scoft_score_lora": {("1", "ckpt_name"), ("2", "dataset")},
     "scoft_train_own_dataset": {("1", "ckpt_name"), ("2", "control_net_name"), ("3", "dataset")},
 }
 
@@ -117,7 +118,7 @@ def test_there_is_one_folder_of_examples_and_each_has_its_picture():
     """Of two such folders the host would list both and serve one."""
     others = ("example_workflows", "example", "examples", "workflow")
     assert not [name for name in others if (ROOT / name).exists()]
-    assert len(NAMES) == 6
+    assert len(NAMES) == 8
     assert {path.stem for path in FOLDER.glob("*.jpg")} == set(NAMES)
     assert {path.stem for path in (FOLDER / "api").iterdir()} == set(NAMES)
     for name in NAMES:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from .parts import LIVE_VIEW, MODELS, WIDE, Graph, Group, Node, negatives, note
 
-__all__ = ["GRADIENT_STEPS", "QUICK_START"]
+__all__ = ["GRADIENT_STEPS", "NEGATIVES", "QUICK_START", "TRAINING"]
 
-_NEGATIVES = {
+NEGATIVES = {
     "negatives_per_picture": 2,
     "inference_steps": 12,
     "guidance_scale": 3.0,
@@ -18,7 +18,7 @@ _NEGATIVES = {
     "allow_download": False,
 }
 
-_TRAINING = {
+TRAINING = {
     "preset": "custom",
     "perceptual_backbone": "miniature_clip",
     "steps": 300,
@@ -78,7 +78,7 @@ Then look at **4 · Before and after**.
         Group(
             "2 · Negatives: what it draws by itself",
             (
-                (negatives(2, (1, 3), (1, 4), **_NEGATIVES),),
+                (negatives(2, (1, 3), (1, 4), **NEGATIVES),),
                 (
                     Node(3, "PreviewImage", {"images": (2, 1)}, title="Sheets", size=(WIDE, 560)),
                     note(
@@ -105,7 +105,7 @@ ruin. Green is kept as a negative, red was too near to the picture and is droppe
                         {
                             **MODELS,
                             "dataset": (2, 0),
-                            **_TRAINING,
+                            **TRAINING,
                             "preview_every": 50,
                             "preview_prompts": "a house in avelun|a robe in avelun",
                         },
@@ -183,7 +183,7 @@ def _arm(number: int, gradient_step: str, title: str) -> Group:
                     {
                         **MODELS,
                         "dataset": (2, 0),
-                        **_TRAINING,
+                        **TRAINING,
                         "gradient_step": gradient_step,
                     },
                     title=f"Train LoRA: {gradient_step}",
@@ -241,7 +241,7 @@ One run is one draw of the dice: to tell the ways apart, repeat it with other `r
                         size=(WIDE, 270),
                     ),
                     Node(1, "ScoftLoadMiniature", {"pictures": 60}, size=(WIDE, 0)),
-                    negatives(2, (1, 3), (1, 4), **_NEGATIVES),
+                    negatives(2, (1, 3), (1, 4), **NEGATIVES),
                 ),
             ),
             spare=_HOST_PREVIEW,
