@@ -113,7 +113,7 @@ def test_a_torch_file_with_more_than_tensors_is_not_opened(folders, tmp_path):
     folder, _ = folders["dino_vits16"]
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     torch.save({"embeddings.cls_token": Bomb()}, tmp_path / "pytorch_model.bin")
-    with pytest.raises(ModelFileError, match="holds other\nobjects than tensors|other objects"):
+    with pytest.raises(ModelFileError, match="holds other objects than tensors"):
         load("dino_vits16", tmp_path)
 
 
