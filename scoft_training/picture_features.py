@@ -197,8 +197,9 @@ class PictureFeatures:
             vectors = self.network.embed(pictures)
         except torch.OutOfMemoryError as error:
             raise NotEnoughMemoryError(
-                f"{self.network.name}: out of memory with {len(group)} pictures at once. Lower "
-                "`batch_size`, or measure on the CPU."
+                f"The memory of {self.network.device} does not suffice for {self.network.name} on "
+                f"{self._batch_size} pictures at once. Lower `batch_size`, or close other programs "
+                "that use the device."
             ) from error
         for (file, _), vector in zip(group, vectors, strict=True):
             yield file, vector.clone()

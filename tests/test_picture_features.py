@@ -262,7 +262,8 @@ def test_too_little_memory_says_what_to_lower_and_keeps_what_was_computed(files,
     with pytest.raises(NotEnoughMemoryError) as caught:
         PictureFeatures(Full(side=16), tmp_path / "cache", batch_size=4).of(files)
     assert str(caught.value) == (
-        "corners: out of memory with 3 pictures at once. Lower `batch_size`, or measure on the CPU."
+        "The memory of cpu does not suffice for corners on 4 pictures at once. Lower `batch_size`, "
+        "or close other programs that use the device."
     )
     (shard,) = (tmp_path / "cache").rglob("*.safetensors")
     assert load_file(shard)["vectors"].shape == (8, 6)
