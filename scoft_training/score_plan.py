@@ -80,8 +80,14 @@ def uses(setting: Setting) -> dict[str, list[Use]]:
 
 
 def lacks(setting: Setting, dataset: Path | None) -> Iterator[str]:
-    """Yield which of the three questions has no pictures to answer it, and what to do."""
+    """Yield what cannot be told, the three questions above all, and what to do about it."""
     grid, compared = setting.grid, setting.compared
+    names, baseline = [model.name for model in setting.models], setting.config.baseline
+    if len(names) > 1 and baseline not in names:
+        yield (
+            f"`baseline`: there is no model {baseline!r} in this grid, so differences to it are "
+            "not measured. Name another one, or draw it."
+        )
     by_role = {role: setting.drawn(role) for role in ("train", "test", "neutral")}
     if by_role["test"] is None:
         yield (

@@ -260,13 +260,6 @@ def _record(
         ModelScores(model, tuple(sorted(found.values.get(model.name, ()), key=_rank)))
         for model in setting.models
     )
-    warnings = list(found.warnings)
-    baseline = setting.config.baseline
-    if len(models) > 1 and baseline not in (model.name for model in setting.models):
-        warnings.append(
-            f"`baseline`: there is no model {baseline!r} in this grid, so no differences to it are "
-            "measured. Name another one, or draw it."
-        )
     return Scores(
         grid=setting.grid.folder.resolve().name,
         base_name=setting.grid.base_name,
@@ -276,7 +269,7 @@ def _record(
         suggestion=suggest(models, found.differences),
         conventions=(SQUARE, _INTERVALS, *conventions),
         settings=dataclasses.asdict(setting.config),
-        warnings=tuple(warnings),
+        warnings=tuple(found.warnings),
         nearest=tuple(found.nearest),
         networks=dict(networks),
         picture_sets=dict(_sets(setting)),

@@ -343,8 +343,10 @@ def test_another_baseline_is_compared_with_and_an_unknown_one_told(grid):
     }
     assert {one.baseline for one in scores.differences if one.key == "vendi_all"} == {"step 100"}
 
-    _, scores = score(folder, dataset, baseline="step 300")
+    events, scores = score(folder, dataset, baseline="step 300")
     assert any("there is no model 'step 300'" in text for text in scores.warnings)
+    told = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert told == list(scores.warnings)
 
 
 @pytest.mark.parametrize(
