@@ -170,6 +170,7 @@ class Scores:
             the digest being that of the sorted sha256 of its files.
         versions: package -> version.
         prompts: of the grid, with their seeds; `MetricValue.prompts` counts in them.
+        absent_networks: those that had pictures to measure and could not be loaded.
     """
 
     grid: str
@@ -186,6 +187,7 @@ class Scores:
     picture_sets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     prompts: tuple[GridPrompt, ...] = ()
+    absent_networks: tuple[str, ...] = ()
 
     def of(self, model: str) -> ModelScores | None:
         """Return the scores of the model of that name, or None."""
@@ -230,6 +232,7 @@ def scores_from_json(values: Any, *, where: str) -> Scores:
                 "prompts": tuple(
                     GridPrompt(**one | {"seeds": tuple(one["seeds"])}) for one in fields["prompts"]
                 ),
+                "absent_networks": tuple(fields.get("absent_networks", ())),
             }
         )
     except (KeyError, TypeError, AttributeError) as error:

@@ -203,6 +203,7 @@ def _scores(
         yield WarningEvent(warning)
     conventions: list[str] = []
     networks: dict[str, str] = {}
+    absent: list[str] = []
     for name, its_uses in uses(setting).items():
         files = [file for use in its_uses for file in use.files()]
         if not files:
@@ -219,6 +220,7 @@ def _scores(
         except (ModelFileError, ConfigError) as error:
             titles = ", ".join(use.title for use in its_uses)
             found.warnings.append(f"Not measured: {titles}. {error}")
+            absent.append(name)
             yield WarningEvent(found.warnings[-1])
             continue
         yield PhaseEvent(f"load {name}", 1, 1)
@@ -250,7 +252,8 @@ def _scores(
         raise ConfigError(
             f"{setting.grid.folder}: nothing could be measured. " + " ".join(found.warnings)
         )
-    return _record(setting, found, list(dict.fromkeys(conventions)), networks)
+    scores = _record(setting, found, list(dict.fromkeys(conventions)), networks)
+    return dataclasses.replace(scores, absent_networks=tuple(absent))
 
 
 def _record(

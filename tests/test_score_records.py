@@ -56,6 +56,7 @@ def made_scores():
         picture_sets={"reference": {"pictures": 5, "digest": "ef"}},
         versions={"torch": "2"},
         prompts=(GridPrompt("한복", "train", (0, 1), "cd" * 32),),
+        absent_networks=("inception",),
     )
 
 

@@ -281,6 +281,7 @@ def test_a_network_that_is_not_there_costs_only_its_own_metric(grid, tmp_path, m
     )
 
     assert scores.models[0].copies.network == "miniature_judge"
+    assert scores.absent_networks == ("dreamsim_vitb32",)
     (warning,) = (one for one in scores.warnings if one.startswith("Not measured: DreamSim"))
     assert "https://" in warning
     assert str(tmp_path / "models") in warning
