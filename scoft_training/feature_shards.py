@@ -8,6 +8,7 @@ and never changed, so any number of processes may write. Everything here may be 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Set
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +20,7 @@ from .errors import ModelFileError, OutputError
 from .files import digest_tensors, remove_leftovers, write_aside
 from .weights import load_tensors
 
-__all__ = ["FeatureShards"]
+__all__ = ["FeatureShards", "is_shard", "shard_pictures"]
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,24 @@ class FeatureShards:
 
     def _paths(self) -> list[Path]:
         return [] if self._folder is None else sorted(self._folder.glob("*.safetensors"))
+
+
+def is_shard(path: Path) -> bool:
+    """Tell by its name whether a file is a shard."""
+    named = re.fullmatch(r"[0-9a-f]{64}\.safetensors", path.name)
+    return bool(named and re.fullmatch("[0-9a-f]{32}", path.parent.name))
+
+
+def shard_pictures(path: Path) -> list[str]:
+    """Return the sha256 of the pictures whose vectors a shard holds; nothing is deleted.
+
+    Raises:
+        ModelFileError: it is damaged.
+    """
+    names = load_tensors(path).get("pictures")
+    if names is None:
+        raise ModelFileError(f"{path}: holds no vectors of pictures. Delete the file.")
+    return [bytes(name).hex() for name in names.tolist()]
 
 
 def _read(path: Path, dim: int) -> tuple[list[str], Tensor]:
