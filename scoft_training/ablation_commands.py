@@ -76,13 +76,13 @@ def _ablation(arguments: argparse.Namespace) -> int:
 
 def _of_a_file(arguments: argparse.Namespace) -> int:
     from .ablation import run_ablation
-    from .ablation_config import read_ablation
+    from .ablation_config import checked_seeds
+    from .ablation_file import read_ablation
 
     ablation = read_ablation(arguments.file, folder=arguments.folder)
     if arguments.seeds:
-        if min(arguments.seeds) < 0:
-            raise ConfigError(f"--seeds must be from 0 but got {min(arguments.seeds)}.")
-        ablation = dataclasses.replace(ablation, seeds=tuple(dict.fromkeys(arguments.seeds)))
+        seeds = checked_seeds(list(dict.fromkeys(arguments.seeds)), where="--seeds")
+        ablation = dataclasses.replace(ablation, seeds=seeds)
     if arguments.dry_run:
         return _plan(ablation, as_json=arguments.json_events)
     status = show_events(

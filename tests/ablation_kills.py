@@ -19,7 +19,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: F401
 
 from scoft_training import files
 from scoft_training.ablation import run_ablation
-from scoft_training.ablation_config import read_ablation
+from scoft_training.ablation_file import read_ablation
 from scoft_training.events import FinishedEvent
 from scoft_training.miniature.export import ExportSizes, export_sets
 from scoft_training.miniature.loading import register

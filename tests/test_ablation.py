@@ -18,7 +18,7 @@ from PIL import Image
 
 from scoft_training import ablation, ablation_state
 from scoft_training.ablation import run_ablation
-from scoft_training.ablation_config import read_ablation
+from scoft_training.ablation_file import read_ablation
 from scoft_training.ablation_plan import PlannedTrial, plan_ablation
 from scoft_training.errors import DatasetError, ScoftError
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent

@@ -107,7 +107,7 @@ def test_a_dry_run_says_what_is_left(file, monkeypatch, capsys):
         (["FILE", "--steps", "3", "--arms", "m"], "--arms and --steps belong to the ablation with"),
         (["--dry-run"], "--dry-run belongs to the ablation of a file"),
         (["none.toml"], "cannot be read"),
-        (["FILE", "--seeds", "-1"], "--seeds must be from 0"),
+        (["FILE", "--seeds", "-1"], "--seeds must be different whole numbers from 0"),
     ],
 )
 def test_flags_that_would_do_nothing_are_refused(file, capsys, flags, words):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scoft_training import ablation_config
-from scoft_training.ablation_config import BASE_ARM, read_ablation
+from scoft_training import ablation_file
+from scoft_training.ablation_config import BASE_ARM
+from scoft_training.ablation_file import read_ablation
 from scoft_training.config import PRESETS
 from scoft_training.errors import ConfigError
 
@@ -71,7 +72,8 @@ def test_each_trial_has_its_own_seed_and_its_own_noise(read):
     assert [ablation.train_of(arm, seed).seed for seed in ablation.seeds] == [0, 3]
     first, second = (ablation.grid_of(seed).seed for seed in ablation.seeds)
     assert first == 5
-    assert second - first >= 10000
+    # Every picture of a role has a seed of its own: 10 captions of 10,000 pictures here.
+    assert second - first >= ablation.grid.train_captions * ablation.grid.pictures_per_caption
     with pytest.raises(ConfigError, match="not trained"):
         ablation.train_of(ablation.arms[0], 0)
 
@@ -120,10 +122,21 @@ def test_names_beside_the_file_are_files_and_others_stay_names(read, tmp_path):
         ("seeds = []\n" + SMALL, "different whole numbers"),
         ("seeds = [1, 1]\n" + SMALL, "different whole numbers"),
         ("seeds = [true]\n" + SMALL, "different whole numbers"),
+        ("seeds = [100000001]\n" + SMALL, "whole numbers from 0 to 100000000"),
+        ("seeds = 3\n" + SMALL, r"written in brackets, say \[0, 1, 2\]"),
         ("device = 3\n" + SMALL, "`device` must be text in quotes but got 3"),
         ('allow_download = "no"\n' + SMALL, "true or false"),
-        (SMALL + "[train]\nsteps = 0\n", r"\[arms.ldm\]: `steps` must be between 1 and"),
-        (SMALL + "[train]\nstep = 3\n", "Did you mean 'steps'"),
+        (SMALL + "[train]\nsteps = 0\n", r"\[train\]: `steps` must be between 1 and"),
+        (SMALL + "[train]\nsteps = [1, 2]\n", r"\[train\]: `steps` must be of type int"),
+        (SMALL + "[arms.x]\nsteps = 0\n", r"\[arms.x\]: `steps` must be between 1 and"),
+        (SMALL + "[train]\nstep = 3\n", r"\[train\]: .*Did you mean 'steps'"),
+        (SMALL + "[train]\npreset = 'mcp'\n", r"\[train\]: .*Did you mean 'm"),
+        (SMALL + "seeds = [0]\n", r"\[arms.mpc\]: `seeds` stands at the top, above the first"),
+        (SMALL.replace("dataset =", "seeds = [0]\ndataset ="), "`seeds` stands at the top"),
+        (SMALL + "[draw]\nbatch_size = 2\n", r"`batch_size` is an option of \[train\], \[grid\]"),
+        ("steps = 3\n" + SMALL, r"the top: `steps` is an option of \[train\], not here"),
+        (SMALL + "[arms.mpc-0.05]\npreset = 'mpc'\n", r"in quotes: \[arms.\"mpc-0.05\"\]"),
+        ("arms = ['ldm']\n" + SMALL.partition("[arms")[0], r"must be sections, one an arm"),
         (SMALL + "[train]\nseed = 3\n", r"\[train\]: `seed` is each trial's own"),
         (SMALL + "[train]\nldm_weight = 0.5\n", r"\[train\]: `ldm_weight` has no effect"),
         (SMALL + "[arms.x]\npreset = 'mcp'\n", r"\[arms.x\]: Unknown preset 'mcp'"),
@@ -140,6 +153,10 @@ def test_names_beside_the_file_are_files_and_others_stay_names(read, tmp_path):
         (SMALL.replace("name =", "nane ="), "Did you mean 'name'"),
         ('compare = [["mpc"]]\n' + SMALL, "pairs of arms"),
         ('compare = [["mpc", "mp"]]\n' + SMALL, "Unknown arm 'mp'"),
+        ('compare = [["mpc", "mpc"]]\n' + SMALL, "'mpc' is compared with itself"),
+        (SMALL.replace('"sets/korea"', '"C:\\Users\\me"'), "single ones if they hold a backslash"),
+        (SMALL.replace('"sets/korea"', '"C:\\new"'), "`dataset` holds a tab, a new line"),
+        (SMALL + "[arms.sd]\nlora = False\n", "true and false are written small"),
         (SMALL + "[draw]\nresolution = 100\n", r"\[draw\]: `resolution` must be divisible by 8"),
         (SMALL + "[grid]\npictures = 3\n", r"\[grid\]: Unknown key 'pictures'"),
         (SMALL + "[score]\nbaseline = 'lmd'\n", "Did you mean 'ldm'"),
@@ -154,6 +171,15 @@ def test_what_cannot_be_meant_is_refused_with_file_and_place(read, text, words):
     assert str(refused.value).endswith(("?", "."))
 
 
+def test_a_file_in_another_encoding_is_to_be_saved_as_utf_8(tmp_path):
+    path = tmp_path / "ablation.toml"
+    path.write_bytes(SMALL.encode("utf-16"))
+    with pytest.raises(ConfigError, match="Save it as UTF-8"):
+        read_ablation(path)
+    path.write_bytes(SMALL.replace("korea", "한국").encode("utf-8-sig"))
+    assert read_ablation(path).cultures[0].name == "한국"
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read"):
         read_ablation(tmp_path / "none.toml")
@@ -165,9 +191,9 @@ def test_the_example_in_the_documents_is_read_and_shows_every_key():
     assert ablation.arms[0].name == "sd"
     text = example.read_text(encoding="utf-8")
     for key in (
-        *ablation_config._TOP,
-        *ablation_config._CULTURE,
-        *ablation_config._NEGATIVES_FILES,
+        *ablation_file._TOP,
+        *ablation_file._CULTURE,
+        *ablation_file._NEGATIVES_FILES,
     ):
         assert f"{key} =" in text or f"[{key}" in text, key
 
