@@ -143,13 +143,15 @@ def grid_models(base: BaseModel, sources: Sequence[GridSource]) -> list[GridMode
     models = []
     for source in sources:
         lora = _read(base, source)
+        # Of a file the header tells whose it is, so that a takedown finds its drawings.
+        of_file = None if lora is None else lora.metadata.get("scoft.run_id")
         models.append(
             GridModel(
                 name=source.name,
                 lora_sha256=None if lora is None else lora_digest(lora),
                 strength=1.0 if lora is None else source.strength,
                 step=source.step,
-                run_id=source.run_id,
+                run_id=source.run_id or of_file,
             )
         )
     return models

@@ -1,9 +1,11 @@
 """Where a picture is, and what was made from it: found by its sha256, so that it can be taken down.
 
 Found are copies of the picture under any name, the rows of datasets that name them, what work
-folders hold of it, and LoRAs that learned from it, by the digests in their headers. Of a LoRA only
-the header is read; links are not followed; nothing is deleted. A checkpoint into which a LoRA was
-merged, and a LoRA whose header another program dropped, say nothing of their pictures.
+folders hold of it, LoRAs that learned from it, by the digests in their headers, grids with drawings
+for its caption or by a run that learned from it, scores and vectors. Of a LoRA only the header is
+read; links are not followed; nothing is deleted. A checkpoint into which a LoRA was merged, and a
+LoRA whose header another program dropped, say nothing of their pictures. What is said of a line in
+a text is `takedown_texts`' matter.
 """
 
 from __future__ import annotations
@@ -19,10 +21,13 @@ from unicodedata import normalize
 from .data_checks import Findings
 from .data_sources import PICTURE_ENDINGS, find_source, is_dataset, read_rows
 from .errors import ConfigError, DatasetError, ModelFileError
+from .feature_shards import is_shard, shard_pictures
 from .files import digest_json, digest_text, file_sha256
+from .grids import is_grid, read_grid
 from .lora_files import read_metadata
 from .lora_metadata import SHORT_DIGITS, pictures_of
 from .overlays import OVERLAYS, Overlay, add_statement, now
+from .takedown_texts import Finding, about_line
 from .whole_set import dataset_splits
 from .work_folder import default_work_folder
 
@@ -40,19 +45,8 @@ _LONGEST_HEADER = 16 << 20
 _SKIPPED = frozenset((".git", "__pycache__", "node_modules", "site-packages"))
 _DERIVED = {"depth": "its depth", "captions": "captions drawn for it", "thumbnails": "a small copy"}
 _WORK_PARTS = frozenset(("cache", "captions", "depth", "negatives", "runs", "thumbnails"))
-_REBUILT = frozenset(("digests.json", "quality.json"))
 _LEVELS = 4
 """So far above a picture its dataset's root is looked for."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One place: `kind` is a stable code, `what` it is, and what to do about it in `remedy`."""
-
-    kind: str
-    path: str
-    what: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -77,13 +71,16 @@ class Takedown:
 
 
 def default_folders(here: Path) -> list[Path]:
-    """Return where is searched if nobody says: ./scoft-work, datasets and LoRAs in the folder."""
+    """Return where is searched if nobody says: ./scoft-work, and datasets, LoRAs and grids here."""
     found = [here / "scoft-work"] if (here / "scoft-work").is_dir() else []
-    if is_dataset(here):
+    if is_dataset(here) or is_grid(here):
         return [*found, here]
     for entry in sorted(here.iterdir()):
         if entry.is_dir() and entry.name != "scoft-work":
-            if is_dataset(entry) or (entry / "adapter_model.safetensors").is_file():
+            is_lora = (entry / "adapter_model.safetensors").is_file()
+            # An ablation keeps its grids in a folder of that name.
+            grids = (entry, *(entry / "grids").glob("*"))
+            if is_dataset(entry) or is_lora or any(map(is_grid, grids)):
                 found.append(entry)
         elif entry.suffix == ".safetensors":
             found.append(entry)
@@ -148,6 +145,8 @@ class _Search:
         self._seen: set[Path] = set()
         self._pictures: list[tuple[Path, Path]] = []
         self._cached: list[Path] = []
+        self._runs: set[str] = set()
+        self._grids: list[Path] = []
         self._work: dict[Path, None] = {}
         self._datasets: dict[Path, None] = {}
 
@@ -161,7 +160,7 @@ class _Search:
                 self._look_at_file(path, start if start.is_dir() else start.parent)
 
     def result(self) -> Takedown:
-        """Relate what was found to rows, caches and work folders.
+        """Relate what was found to rows, caches, grids and work folders.
 
         Raises:
             ConfigError: the beginning fits several pictures.
@@ -178,6 +177,8 @@ class _Search:
                     "holds its latents, and perhaps its features under other names",
                     "Delete the folder; what is still needed is computed again.",
                 )
+        for folder in self._grids:
+            self._look_at_models(folder)
         findings = sorted(self._findings.values(), key=lambda one: (one.path, one.kind))
         return Takedown(
             sha256=sha256,
@@ -201,8 +202,10 @@ class _Search:
         return max(known, self._wanted, key=len)
 
     def _found(self, kind: str, path: Path, what: str, remedy: str) -> None:
-        finding = Finding(kind, str(path), what, remedy)
-        self._findings[kind, str(path), what] = finding
+        self._add(Finding(kind, str(path), what, remedy))
+
+    def _add(self, finding: Finding) -> None:
+        self._findings[finding.kind, finding.path, finding.what] = finding
 
     def _fits(self, digest: str) -> bool:
         return digest.startswith(self._wanted) or (
@@ -257,13 +260,19 @@ class _Search:
             with path.open("rb") as file:
                 if int.from_bytes(file.read(8), "little") > _LONGEST_HEADER:
                     raise ModelFileError(f"{path}: its header is longer than any LoRA's.")
-            pictures, whole = pictures_of(read_metadata(path))
+            if is_shard(path):
+                self._look_at_shard(path)
+                return
+            metadata = read_metadata(path)
+            pictures, whole = pictures_of(metadata)
         except ModelFileError as error:
             self._not_read.append(str(error))
             return
         fitting = {digest for digest in pictures if self._fits(digest)}
         self._digests |= fitting
         if fitting:
+            if run_id := metadata.get("scoft.run_id"):
+                self._runs.add(run_id)
             self._found(
                 "lora",
                 path,
@@ -278,9 +287,37 @@ class _Search:
                 "Ask the run's config.json, or train anew without the picture.",
             )
 
+    def _look_at_shard(self, path: Path) -> None:
+        fitting = {digest for digest in shard_pictures(path) if self._fits(digest)}
+        self._digests |= fitting
+        if fitting:
+            self._found(
+                "cache",
+                path,
+                "holds its vector under a network that measures",
+                "Delete the file; what is still needed is measured again.",
+            )
+
+    def _look_at_models(self, folder: Path) -> None:
+        """Name a grid's models that learned from the picture, as far as their runs are known."""
+        try:
+            models = read_grid(folder).models
+        except DatasetError as error:
+            self._not_read.append(str(error))
+            return
+        if names := [model.name for model in models if model.run_id in self._runs]:
+            self._found(
+                "grid",
+                folder,
+                f"holds drawings by LoRAs that learned from it: {', '.join(names)}",
+                "Delete the grid, and draw it anew without them.",
+            )
+
     def _look_at_text(self, path: Path) -> None:
         if path.name == OVERLAYS:
             self._work[path.parent] = None
+        if path.name == "grid.json":
+            self._grids.append(path.parent)
         if path.stat().st_size > _LONGEST_TEXT:
             self._not_read.append(f"{path}: is longer than {_LONGEST_TEXT >> 20} MB.")
             return
@@ -288,37 +325,10 @@ class _Search:
             digests = {match.decode() for match in self._pattern.findall(line.lower())}
             if digests:
                 self._digests |= digests
-                self._found_in_text(path, number, line)
-
-    def _found_in_text(self, path: Path, number: int, line: bytes) -> None:
-        if path.name == OVERLAYS:
-            kept_out = b'"include": false' in line
-            self._found(
-                "statement",
-                path,
-                f"row {number} {'leaves it out' if kept_out else 'says something of it'}",
-                "Keep the line, or it is trained on again."
-                if kept_out
-                else "Remove the line, if what it says should go, too.",
-            )
-        elif path.name == "config.json" and path.parent.parent.name == "runs":
-            self._found(
-                "run",
-                path.parent,
-                "is a run that trained on it, with its checkpoints and previews",
-                "Delete the folder, and train anew without the picture.",
-            )
-        elif path.name in _REBUILT:
-            self._found("mention", path, "names it", "Delete the file; it is made again.")
-        elif path.suffix.lower() == ".html":
-            self._found(
-                "mention",
-                path,
-                "may show it",
-                "Delete the page, or make it anew without the picture.",
-            )
-        else:
-            self._found("mention", path, f"names it in line {number}", "Look at the line.")
+                finding = about_line(path, number, line)
+                self._add(finding)
+                if finding.kind == "run":
+                    self._runs.add(path.parent.name)
 
     def _find_rows(self, picture: Path, start: Path) -> None:
         """Find the rows that name a copy, of datasets between it and the folder of the search."""

@@ -27,6 +27,8 @@ _TITLES = {
     "cache": "Cached examples",
     "run": "Runs",
     "lora": "LoRAs",
+    "grid": "Grids",
+    "scores": "Scores and reports",
     "uncertain": "Cannot be told",
     "mention": "Mentions",
 }
@@ -35,7 +37,7 @@ _TITLES = {
 def add_takedown(commands: Commands) -> None:
     """Add the subcommand."""
     takedown = commands.add_parser(
-        "takedown", help="list every dataset, work folder and LoRA that used a picture"
+        "takedown", help="list every dataset, work folder, LoRA and grid that used a picture"
     )
     takedown.add_argument(
         "sha256", nargs="?", help="the picture's sha256, or the first 8 or more of its digits"
@@ -47,8 +49,8 @@ def add_takedown(commands: Commands) -> None:
         type=Path,
         action="append",
         metavar="FOLDER",
-        help="search this folder, may be repeated (default: ./scoft-work, and datasets and LoRAs "
-        "in the current folder)",
+        help="search this folder, may be repeated (default: ./scoft-work, and datasets, LoRAs "
+        "and grids in the current folder)",
     )
     takedown.add_argument(
         "--leave-out",

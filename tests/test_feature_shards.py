@@ -151,4 +151,4 @@ def test_a_shard_holds_what_its_room_says(tmp_path):
 
 
 def test_the_public_names_are_pinned():
-    assert feature_shards.__all__ == ["FeatureShards"]
+    assert feature_shards.__all__ == ["FeatureShards", "is_shard", "shard_pictures"]

@@ -12,17 +12,21 @@ from safetensors.torch import load_file, save_file
 from stack import SMALL_RUN, small_base
 
 from scoft_training.cli import main
-from scoft_training.config import NegativesConfig, ReportConfig
+from scoft_training.config import GenerateConfig, NegativesConfig, ReportConfig
 from scoft_training.control_models import ControlNet
 from scoft_training.data import read_dataset
 from scoft_training.dataset_report import ReportRequest, make_report
 from scoft_training.errors import ConfigError
 from scoft_training.exporting import ExportRequest, export_dataset
+from scoft_training.feature_shards import FeatureShards
 from scoft_training.files import file_sha256
+from scoft_training.grid_drawing import GridRequest, draw_grid
+from scoft_training.grids import GridPrompt, GridSource
 from scoft_training.helper_runs import NegativesRequest, make_negatives
 from scoft_training.lora_conversion import convert_lora
 from scoft_training.lora_files import read_metadata
 from scoft_training.overlays import Overlay, add_statement, read_overlays
+from scoft_training.run_loras import run_loras
 from scoft_training.runs import RunRequest, run_training
 from scoft_training.takedown import default_folders, find_picture, leave_out
 from scoft_training.work_folder import default_work_folder
@@ -274,3 +278,78 @@ def test_tensors_are_not_read(world, picture, tmp_path):
         file.write(b"\xff" * (size - header))
     assert not torch.isfinite(next(iter(load_file(path).values()))).all()
     assert found_at(find_picture(picture.sha256, [path]), tmp_path) == {("lora", path.name)}
+
+
+@pytest.fixture
+def grids(world, picture, tmp_path):
+    """Grids: for the picture's caption, by its LoRA's file, by its run, and a foreign one."""
+    (lora,) = (world / "scoft-work").glob("*/runs/*/lora.safetensors")
+    held_out = read_dataset(world / "aruna", "test").rows[0].sha256
+    wanted = {
+        "captions": (GridPrompt("a house", "train", (0,), picture.sha256), GridSource("base")),
+        "file": (GridPrompt("a cup", "test", (0,)), GridSource("ours", lora)),
+        "run": (GridPrompt("a cup", "test", (0,)), run_loras(lora.parent)[-1]),
+        "foreign": (GridPrompt("a gate", "train", (0,), held_out), GridSource("base")),
+    }
+    for name, (prompt, source) in wanted.items():
+        drawing = GenerateConfig(inference_steps=1, resolution=64)
+        base = small_base(torch.float32)
+        request = GridRequest(tmp_path / name, base, [source], [prompt], drawing)
+        list(draw_grid(request))
+    return tmp_path
+
+
+def test_grids_for_its_caption_and_by_loras_that_learned_from_it_are_found(world, picture, grids):
+    found = find_picture(picture.sha256, [world / "scoft-work", grids])
+    said = {
+        os.path.relpath(one.path, grids): one.what for one in found.findings if one.kind == "grid"
+    }
+    assert said == {
+        "captions": "holds drawings for its caption",
+        "file": "holds drawings by LoRAs that learned from it: ours",
+        "run": "holds drawings by LoRAs that learned from it: step 1",
+    }
+    # A grid is no work folder: nothing is stated in it.
+    assert all(grids not in work.parents for work in found.work_folders)
+    (grids / "run" / "grid.json").write_text("{")
+    found = find_picture(picture.sha256, [world / "scoft-work", grids])
+    assert any("grid.json: cannot be read" in sentence for sentence in found.not_read)
+
+
+def test_scores_that_show_it_and_vectors_of_it_are_found(picture, grids, monkeypatch):
+    (grids / "captions" / "metrics.json").write_text(
+        json.dumps({"training_sha256": picture.sha256})
+    )
+    (grids / "other").mkdir()
+    (grids / "other" / "metrics.json").write_text(json.dumps([picture.sha256]))
+    features = grids / "captions" / "features"
+    FeatureShards(features, "a" * 64, 3).write(
+        {picture.sha256: torch.ones(3), "b" * 64: torch.ones(3)}
+    )
+    FeatureShards(features, "c" * 64, 3).write({"b" * 64: torch.ones(3)})
+    (damaged,) = (features / ("c" * 32)).iterdir()
+    (shard,) = (features / ("a" * 32)).iterdir()
+    found = find_picture(picture.sha256[:12], [grids])
+    places = found_at(found, grids)
+    assert ("scores", "captions") in places
+    assert ("scores", "other") not in places
+    assert {path for kind, path in places if kind == "cache"} == {os.path.relpath(shard, grids)}
+    damaged.write_bytes(damaged.read_bytes()[:-4])
+    assert any(damaged.name in said for said in find_picture(picture.sha256, [grids]).not_read)
+    assert damaged.exists()
+    monkeypatch.chdir(grids)
+    assert [path.name for path in default_folders(grids)] == ["captions", "file", "foreign", "run"]
+    assert default_folders(grids / "run") == [grids / "run"]
+    (grids / "study" / "grids").mkdir(parents=True)
+    (grids / "run").rename(grids / "study" / "grids" / "run")
+    assert "study" in {path.name for path in default_folders(grids)}
+
+
+def test_the_command_tells_of_grids_and_scores(picture, grids, capsys):
+    (grids / "captions" / "metrics.json").write_text(
+        json.dumps({"training_sha256": picture.sha256})
+    )
+    assert main(["takedown", picture.sha256, "--in", str(grids)]) == 0
+    told = capsys.readouterr().out
+    assert "Grids: 1\n" in told
+    assert "Scores and reports: 1\n" in told
