@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .score_records import Difference, MetricValue, ModelScores, Scores, Suggestion
+from .text_tables import decimals, ranged
 
 __all__ = ["TRIPLE", "CurvePoint", "curves", "run_ids", "suggest"]
 
@@ -63,8 +64,9 @@ def suggest(
         knows = model.knows
         if model.model.lora_sha256 is None and knows is not None and reaches_best(model, knows):
             reason += (
-                f" No checkpoint knows the culture measurably better than {model.model.name} "
-                f"({knows.value:.2f}), so take this with care: more test pictures tell more."
+                f" No checkpoint knows the culture measurably better than {model.model.name}, "
+                f"{_written(knows, (chosen, best), 'knows')}, so take this with care: more test "
+                "pictures tell more."
             )
     return Suggestion(chosen.model.name, chosen.model.step, reason)
 
@@ -148,25 +150,33 @@ def _reason(
         rule = "it copies least"
     reason = (
         f"{group} know the culture as well as the best one, {best.model.name}, as far as the "
-        f"intervals tell, and of these {rule}: {_said(chosen)}"
+        f"intervals tell, and of these {rule}: {_said(chosen, best)}"
     )
-    return f"{reason}; {best.model.name}: {_said(best)}." if best is not chosen else f"{reason}."
+    if best is chosen:
+        return f"{reason}."
+    return f"{reason}; {best.model.name}: {_said(best, chosen)}."
 
 
 def _copies(model: ModelScores) -> float | None:
     return None if model.copies is None else model.copies.value
 
 
-def _said(model: ModelScores) -> str:
+def _said(model: ModelScores, beside: ModelScores | None = None) -> str:
+    """Return a model's three numbers, as exact as those of `beside`."""
     parts = []
-    for metric, words, digits in (
-        (model.knows, "KID to held-out pictures", 2),
-        (model.copies, "likeness to training pictures", 3),
-        (model.forgot, "KID to general pictures", 2),
+    for name, words in (
+        ("knows", "KID to held-out pictures"),
+        ("copies", "likeness to training pictures"),
+        ("forgot", "KID to general pictures"),
     ):
+        metric: MetricValue | None = getattr(model, name)
         if metric is not None:
-            text = f"{words} {metric.value:.{digits}f}"
-            if metric.low is not None and metric.high is not None:
-                text += f" ({metric.low:.{digits}f} to {metric.high:.{digits}f})"
-            parts.append(text)
+            parts.append(f"{words} {_written(metric, (model, beside or model), name)}")
     return ", ".join(parts)
+
+
+def _written(metric: MetricValue, models: Sequence[ModelScores], name: str) -> str:
+    """Return a value with its interval, with the decimals of the models' answers together."""
+    found = [answer for one in models if (answer := getattr(one, name)) is not None]
+    digits = decimals((answer.value, answer.low, answer.high) for answer in found)
+    return ranged(metric.value, metric.low, metric.high, digits)

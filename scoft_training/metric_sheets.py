@@ -36,6 +36,8 @@ _LONGEST = 3800
 _TILE, _SMALLEST = 256, 64
 _LETTERS, _GAP, _LINE = 19, 10, 28
 _MISSING = "#d9dce4"
+_LEGEND = ("Left a drawing, right the training picture", "nearest to it; 1.000 is a copy.")
+"""Above nearest pairs, in lines that fit above one of them."""
 
 
 @dataclass(frozen=True)
@@ -210,13 +212,17 @@ def nearest_sheet(
         )
     columns = max(len(of) for of in pairs.values())
     below = 3 * _LINE
-    tile = _tile(2 * columns, len(pairs), width=_GAP, height=below + _LINE + 2 * _GAP, head=_GAP)
+    above = _GAP + len(_LEGEND) * _LINE + _GAP
+    tile = _tile(2 * columns, len(pairs), width=_GAP, height=below + _LINE + 2 * _GAP, head=above)
     pitch = 2 * tile + 2 * _GAP
     block = _LINE + tile + below + 2 * _GAP
-    sheet = Image.new("RGB", (_GAP + columns * pitch, _GAP + len(pairs) * block), "white")
+    sheet = Image.new("RGB", (_GAP + columns * pitch, above + len(pairs) * block), "white")
     draw = ImageDraw.Draw(sheet)
+    for number, line in enumerate(_LEGEND):
+        corner = _GAP, _GAP + number * _LINE
+        _write(draw, corner, line, sheet.width - 2 * _GAP, instead=line)
     for number, (model, of) in enumerate(pairs.items()):
-        top = _GAP + number * block
+        top = above + number * block
         _write(draw, (_GAP, top), model, sheet.width - 2 * _GAP, instead=f"model {number + 1}")
         for column, pair in enumerate(of):
             left, down = _GAP + column * pitch, top + _LINE

@@ -11,6 +11,7 @@ What was measured is in `score_records`, its wording in `metrics_tables`.
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,13 +33,12 @@ from .metric_sheets import (
 from .metrics_tables import (
     INTERVALS,
     Answer,
+    AnswerRow,
     answers,
-    beside,
     digits_of,
     directed,
     main_models,
     metrics_of,
-    number,
     report_text,
     settings_rows,
     text_table,
@@ -46,15 +46,17 @@ from .metrics_tables import (
 )
 from .pages import Html, page, picture_tag, plots_tag, table
 from .plots import Plot, Series, curve_plot, interval_plot
-from .score_comparison import QUESTIONS, baseline_of, differences_from
+from .score_comparison import QUESTIONS, baseline_of, beside, differences_from
 from .score_records import Difference, MetricValue, Nearest, Scores
+from .text_tables import decimals, number
 
 __all__ = ["report_page", "text_table", "triple_plots", "write_report"]
 
 _SIDE = 256
 _NOT_DRAWN = Html('<div class="lost">not drawn</div>')
-_BAND = "the band is its 95 % interval"
-_BAR = "the bar is its 95 % interval"
+_BAND = "the band is its 95\u00a0% interval"
+_BAR = "the bar is its 95\u00a0% interval"
+_DOUBTS = "Before you trust these numbers"
 
 _STYLE = """
 .three { display: grid; gap: 0 2rem;
@@ -66,6 +68,10 @@ _STYLE = """
 .sheet tbody th { min-width: 8rem; font-weight: 400; }
 .sheet td { min-width: 8rem; width: 11rem; }
 .sheet img { width: 100%; max-width: 11rem; min-width: 7rem; border-radius: 4px; }
+@media (max-width: 40rem) {
+  .sheet tbody th { min-width: 5.5rem; font-size: .85rem; overflow-wrap: break-word; }
+  .sheet td { min-width: 6.3rem; } .sheet img { min-width: 5.7rem; } }
+summary { cursor: pointer; }
 .small img { image-rendering: pixelated; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(16rem, 1fr)); gap: 1rem; }
 .pairs figure { background: var(--card); border-radius: 8px; padding: .6rem; }
@@ -132,7 +138,7 @@ def report_page(scores: Scores, grid: Grid) -> str:
     sections = [
         ("questions", "Three questions", _questions(scores)),
         ("checkpoint", "Which checkpoint to keep", _checkpoint(scores, over_steps)),
-        ("warnings", "Before you trust these numbers", _sentences(scores.warnings)),
+        ("warnings", _DOUBTS, _sentences(scores.warnings)),
         ("plots", "The same as plots", plots_tag(by_model) if by_model else ""),
         ("pictures", "The same prompts from the same noise", _same_seeds(scores, grid)),
         ("nearest", "Drawings beside the nearest training picture", _nearest(scores, grid)),
@@ -153,9 +159,8 @@ def _questions(scores: Scores) -> str:
     parts = [f"<p>{_text(INTERVALS)}</p>"]
     left_out = len(scores.models) - len(main_models(scores))
     if left_out:
-        parts.append(
-            f"<p>{left_out} more checkpoints are in the curves and under <i>All numbers</i>.</p>"
-        )
+        more = "1 more checkpoint is" if left_out == 1 else f"{left_out} more checkpoints are"
+        parts.append(f'<p>{more} in the curves and under <a href="#numbers">All numbers</a>.</p>')
     each = "".join(f"<div>{_question(answer, scores)}</div>" for answer in answers(scores))
     return "".join([*parts, f'<div class="three">{each}</div>'])
 
@@ -163,15 +168,26 @@ def _questions(scores: Scores) -> str:
 def _question(answer: Answer, scores: Scores) -> str:
     head = f"<h3>{_text(answer.question)}</h3><p>{_text(answer.meaning)}</p>"
     if not answer.rows:
-        return f"{head}<p><b>Not measured.</b> The warnings say what it lacks.</p>"
+        why = f' Why is said below: <a href="#warnings">{_DOUBTS}</a>.' if scores.warnings else ""
+        return f"{head}<p><b>Not measured.</b>{why}</p>"
     baseline = baseline_of(scores)
-    rows = []
-    for model, value, words in answer.rows:
-        if model == baseline and len(answer.rows) > 1:
-            words = "the others are compared with it"
-        below = f'<br><span class="soft">{_text(words)}</span>' if words else ""
-        rows.append([model, Html(f"{_text(value)}{below}")])
+    rows = [[row.model, Html(_answer(row, baseline, len(answer.rows)))] for row in answer.rows]
     return head + table(["model", "answer"], rows, caption=answer.metric, words=(1,))
+
+
+def _answer(row: AnswerRow, baseline: str, count: int) -> str:
+    """One model's answer: in words if there are some, in numbers, beside the baseline's."""
+    said = [f"<b>{_text(row.words)}</b>"] if row.words else []
+    said.append(_text(row.value))
+    if row.difference:
+        said.append(_soft(f"difference from {baseline}: {row.difference}"))
+    elif row.model == baseline and count > 1:
+        said.append(_soft("the others are compared with it"))
+    return "<br>".join(said)
+
+
+def _soft(text: str) -> str:
+    return f'<span class="soft">{_text(text)}</span>'
 
 
 def _checkpoint(scores: Scores, plots: Sequence[str]) -> str:
@@ -213,7 +229,7 @@ def _curve(scores: Scores, name: str) -> Plot | None:
         if sum(point.step > 0 for point in points) > 1:
             series.append(
                 Series(
-                    run or "checkpoints",
+                    _run_name(scores, run),
                     [point.step for point in points],
                     [point.value for point in points],
                     [point.low for point in points],
@@ -224,44 +240,71 @@ def _curve(scores: Scores, name: str) -> Plot | None:
         return None
     metric: MetricValue = next(found for one in scores.models if (found := getattr(one, name)))
     suggestion = scores.suggestion
+    # Of one run's curve the step alone says which checkpoint is meant.
+    of = "" if suggestion is None or len(series) == 1 else f": {suggestion.model}"
     return curve_plot(
         QUESTIONS[name],
         f"{directed(metric)}; {_BAND}; step 0 is the base model",
         series,
         mark=None if suggestion is None else suggestion.step,
+        mark_name=f"suggested{of}",
     )
+
+
+def _run_name(scores: Scores, run: str | None) -> str:
+    """Return what its checkpoints' names begin with, as `plain` in "plain step 300", or its id."""
+    models = [one.model for one in scores.models if one.model.run_id == run]
+    ends = {one.name: f"step {one.step}" for one in models if one.step is not None}
+    begun = {name.removesuffix(end).rstrip() for name, end in ends.items() if name.endswith(end)}
+    return begun.pop() if len(begun) == 1 and "" not in begun else run or "checkpoints"
 
 
 def _numbers(scores: Scores) -> Iterator[str]:
     baseline = baseline_of(scores)
     differences = {(one.model, one.key): one for one in differences_from(scores)}
     for metric, rows in metrics_of(scores):
-        digits = digits_of([of for _, of in rows])
-        forms = list(dict.fromkeys(name for _, of in rows for name in of.forms))
-        spread = any(of.std is not None for _, of in rows)
-        header = ["model", "value (95 % interval)", *forms, *(["std"] if spread else [])]
-        header += ["drawings", "compared with", "captions"]
-        if len(rows) > 1:
-            header.append(f"difference from {baseline}")
-        cells = [
-            [
-                model,
-                with_interval(of, digits),
-                *(f"{of.forms[name]:.4g}" if name in of.forms else "-" for name in forms),
-                *([number(of.std, digits)] if spread else []),
-                *(str(count or "-") for count in (of.pictures, of.reference_pictures, of.captions)),
-                *([_difference(differences.get((model, of.key)), digits)] if len(rows) > 1 else []),
-            ]
-            for model, of in rows
+        found = [differences.get((model, metric.key)) for model, _ in rows]
+        columns = [
+            ("model", [model for model, _ in rows]),
+            *_value_columns([of for _, of in rows]),
+            (f"difference from {baseline}", _differences(found)),
         ]
+        # What no model has needs no column.
+        shown = [(name, cells) for name, cells in columns if set(cells) != {"-"}]
         notes = dict.fromkeys(of.note for _, of in rows if of.note)
         by = f", by {metric.network}" if metric.network else ""
-        yield table(header, cells, caption=f"{directed(metric)}{by}")
+        yield table(
+            [name for name, _ in shown],
+            list(zip(*(cells for _, cells in shown), strict=True)),
+            caption=f"{directed(metric)}{by}",
+        )
         yield "".join(f'<p class="soft">{_text(note)}</p>' for note in notes)
 
 
-def _difference(difference: Difference | None, digits: int) -> str:
-    return "-" if difference is None else beside(difference, digits)
+def _value_columns(values: Sequence[MetricValue]) -> Iterator[tuple[str, list[str]]]:
+    """One metric of each model: its value, the same as other tools write it, what it rests on."""
+    digits = digits_of(values)
+    yield "value (95 % interval)", [with_interval(of, digits) for of in values]
+    for name in dict.fromkeys(name for of in values for name in of.forms):
+        forms = [of.forms.get(name) for of in values]
+        if forms != [of.value for of in values]:
+            fine = digits + _finer([of.value for of in values], forms)
+            yield name, [number(form, max(0, fine)) for form in forms]
+    yield "std", [number(of.std, digits) for of in values]
+    yield "drawings", [str(of.pictures or "-") for of in values]
+    yield "compared with", [str(of.reference_pictures or "-") for of in values]
+    yield "captions", [str(of.captions or "-") for of in values]
+
+
+def _finer(values: Sequence[float], forms: Sequence[float | None]) -> int:
+    """How many more decimals a form needs to be as exact as the values are."""
+    largest = max(map(abs, values)), max(abs(form) for form in forms if form is not None)
+    return -math.floor(math.log10(largest[1] / largest[0])) if min(largest) > 0 else 0
+
+
+def _differences(found: Sequence[Difference | None]) -> list[str]:
+    fine = decimals((one.value, one.low, one.high) for one in found if one is not None)
+    return ["-" if one is None else beside(one, fine) for one in found]
 
 
 def _same_seeds(scores: Scores, grid: Grid) -> str:
@@ -274,18 +317,16 @@ def _same_seeds(scores: Scores, grid: Grid) -> str:
         for name, picture in zip(names, row.pictures, strict=True):
             opened = None if picture is None else small_picture(picture.path, _SIDE)
             alt = f"{name}: {row.text}"
-            cells.append(
-                Html('<div class="lost">not drawn</div>') if opened is None else _img(opened, alt)
-            )
+            cells.append(_NOT_DRAWN if opened is None else _img(opened, alt))
         body.append([Html(f"{_text(row.text)}<br><small>seed {row.seed}</small>"), *cells])
     shown = table(["prompt", *names], body, caption="The same prompts from the same noise")
     note = (
         "A column is a model. What a row's pictures have in common comes from the noise and the "
         "prompt; what sets them apart comes from the models."
     )
-    more = len(grid.models) - len(names)
-    if more:
-        note += f" {more} more models are in the grid's folder."
+    if more := len(grid.models) - len(names):
+        are = "1 more model is" if more == 1 else f"{more} more models are"
+        note += f" {are} in the grid's folder."
     return f'<p>{note}</p><div class="sheet{_pixelated(grid)}">{shown}</div>'
 
 
@@ -323,7 +364,10 @@ def _pair(one: Nearest, grid: Grid) -> str:
 
 def _settings(scores: Scores) -> str:
     rows = settings_rows(scores)
-    return table(["of", "name", "value"], rows, words=(1, 2)) if rows else ""
+    if not rows:
+        return ""
+    shown = table(["of", "name", "value"], rows, caption="Settings and digests", words=(1, 2))
+    return f"<details><summary>Everything that decides the numbers</summary>{shown}</details>"
 
 
 def _sentences(sentences: Sequence[str]) -> str:

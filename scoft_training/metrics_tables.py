@@ -5,8 +5,6 @@ The page is made in `metrics_report` from the same rows.
 
 from __future__ import annotations
 
-import math
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +14,23 @@ from .metric_sheets import nearest_pairs
 from .score_comparison import (
     QUESTIONS,
     baseline_of,
+    beside,
     comparison_table,
     differences_from,
     verdict,
 )
 from .score_records import Difference, MetricValue, ModelScores, Scores
+from .text_tables import aligned, decimals, ranged, width
 
 __all__ = [
     "INTERVALS",
     "Answer",
+    "AnswerRow",
     "answers",
-    "beside",
     "digits_of",
     "directed",
     "main_models",
     "metrics_of",
-    "number",
     "report_text",
     "settings_rows",
     "text_table",
@@ -39,18 +38,20 @@ __all__ = [
 ]
 
 INTERVALS = (
-    "In brackets stands the 95 % interval: so far the number may be off by chance, from the "
-    "captions and pictures that happened to be drawn."
+    "Each number comes from some captions and some pictures of each, so chance is in it. In "
+    "brackets stands how far chance may have moved it (the 95 % interval); where two models are "
+    "said to have no clear difference, chance alone can explain what sets them apart."
 )
 
 _MEANINGS = {
-    "copies": "How alike the drawings for training captions are to the training pictures of the "
-    "same captions. Lower is better: less is copied. A model that never saw the photos has some "
-    "likeness, too, since both show the same thing.",
-    "knows": "How far the drawings for captions that were held out are from the culture's own "
-    "pictures that were held out. Lower is better: nearer to how the culture is.",
-    "forgot": "How far the drawings for everyday prompts are from general pictures. Lower is "
-    "better: what the model knew is kept. Around 0 no distance can be told; below 0 is chance.",
+    "copies": "How alike its drawings are to the training pictures whose captions it was given. "
+    "Lower is better: less is copied. Some likeness is no copying: both show the same thing, and a "
+    "model that never saw the photos has it, too.",
+    "knows": "How far its drawings are from pictures of the culture that were kept out of the "
+    "training, as a whole. Lower is better: nearer to how the culture looks.",
+    "forgot": "How far its drawings for everyday prompts are from general pictures, as a whole. "
+    "Lower is better: more of what it could draw before is kept. Around 0 no distance can be told, "
+    "and below 0 is chance.",
 }
 
 _VERDICTS = {
@@ -64,6 +65,23 @@ _MOST = 8
 
 
 @dataclass(frozen=True)
+class AnswerRow:
+    """What one question found of one model.
+
+    Attributes:
+        model: its name.
+        value: with its interval.
+        words: what that says beside the baseline; empty where nothing can be said.
+        difference: from the baseline, with its interval; empty of the baseline itself.
+    """
+
+    model: str
+    value: str
+    words: str = ""
+    difference: str = ""
+
+
+@dataclass(frozen=True)
 class Answer:
     """What was measured for one of the three questions.
 
@@ -72,14 +90,14 @@ class Answer:
         question: in a community's words.
         meaning: what the number is and which way is better.
         metric: the metric's title, unit and better direction; empty where nothing was measured.
-        rows: (model, value with its interval, beside the baseline in words).
+        rows: a model each, of those that it was measured of.
     """
 
     name: str
     question: str
     meaning: str
     metric: str
-    rows: tuple[tuple[str, str, str], ...]
+    rows: tuple[AnswerRow, ...]
 
 
 def answers(scores: Scores) -> list[Answer]:
@@ -96,13 +114,19 @@ def answers(scores: Scores) -> list[Answer]:
         of = [(one.model.name, getattr(one, name)) for one in shown]
         measured = [(model, metric) for model, metric in of if metric is not None]
         digits = digits_of([metric for _, metric in measured])
+        pairs = [found.get((model, metric.key)) for model, metric in measured]
+        known = [pair for pair in pairs if pair is not None]
+        fine = decimals((pair.value, pair.low, pair.high) for pair in known)
         rows = tuple(
-            (
+            AnswerRow(model, with_interval(metric, digits))
+            if pair is None
+            else AnswerRow(
                 model,
                 with_interval(metric, digits),
-                _verdict(name, found.get((model, metric.key)), metric, baseline, digits),
+                _words(name, pair, metric, baseline),
+                beside(pair, fine),
             )
-            for model, metric in measured
+            for (model, metric), pair in zip(measured, pairs, strict=True)
         )
         title = directed(measured[0][1]) if measured else ""
         told.append(Answer(name, QUESTIONS[name], _MEANINGS[name], title, rows))
@@ -147,30 +171,17 @@ def directed(metric: MetricValue) -> str:
 
 
 def digits_of(metrics: Sequence[MetricValue]) -> int:
-    """Return how many decimals show the largest of these values with three digits, at most 3.
+    """Return how many decimals these values are written with.
 
     Args:
         metrics: of several models, the same metric; may be empty.
     """
-    largest = max((abs(metric.value) for metric in metrics), default=0.0)
-    power = math.floor(math.log10(largest)) if largest > 0 else 0
-    return max(0, min(3, 2 - power))
-
-
-def number(value: float | None, digits: int) -> str:
-    """Return a number with so many decimals; a dash for None, and 0 without a sign."""
-    if value is None:
-        return "-"
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+    return decimals((metric.value, metric.low, metric.high) for metric in metrics)
 
 
 def with_interval(metric: MetricValue, digits: int) -> str:
     """Return a value as `30.2 (28.0 to 33.1)`, or alone where there is no interval."""
-    value = number(metric.value, digits)
-    if metric.low is None or metric.high is None:
-        return value
-    return f"{value} ({number(metric.low, digits)} to {number(metric.high, digits)})"
+    return ranged(metric.value, metric.low, metric.high, digits)
 
 
 def text_table(scores: Scores) -> str:
@@ -179,10 +190,10 @@ def text_table(scores: Scores) -> str:
     Args:
         scores: of a grid.
     """
-    lines = []
+    lines, against = [], baseline_of(scores)
     for answer in answers(scores):
         lines += [answer.question, f"  {answer.metric or 'Not measured.'}"]
-        lines += [f"    {line}" for line in _aligned(answer.rows)]
+        lines += [f"    {line}" for line in aligned([_cells(row, against) for row in answer.rows])]
         lines.append("")
     if scores.suggestion is not None:
         lines += [f"Suggested: {scores.suggestion.model}", f"  {scores.suggestion.reason}", ""]
@@ -195,7 +206,7 @@ def text_table(scores: Scores) -> str:
             digits = digits_of([of for _, of in rows])
             cells = [(model, with_interval(of, digits)) for model, of in rows]
             lines.append(directed(metric))
-            lines += [f"    {line}" for line in _aligned(cells)]
+            lines += [f"    {line}" for line in aligned(cells)]
             lines.append("")
     lines.append(INTERVALS)
     lines += [f"Note: {warning}" for warning in scores.warnings]
@@ -213,9 +224,9 @@ def report_text(scores: Scores) -> str:
         ("Differences", comparison_table(scores)),
         ("Nearest training pictures", "\n".join(_nearest_lines(scores))),
         ("How it was measured", "\n".join(scores.conventions)),
-        ("Settings", "\n".join(_aligned([(a, b) for _, a, b in settings_rows(scores)]))),
+        ("Settings", "\n".join(aligned([(a, b) for _, a, b in settings_rows(scores)]))),
     ]
-    told = [f"{title}\n{'=' * _width(title)}\n{text}\n" for title, text in parts if text]
+    told = [f"{title}\n{'=' * width(title)}\n{text}\n" for title, text in parts if text]
     return "\n".join(told)
 
 
@@ -245,24 +256,15 @@ def settings_rows(scores: Scores) -> list[tuple[str, str, str]]:
     return [(kind, name, str(value)) for kind, of in kinds for name, value in of.items()]
 
 
-def beside(difference: Difference, digits: int) -> str:
-    """Return a difference as `+0.10 (0.08 to 0.12)`, or without brackets where none are known."""
-    value = f"{'+' if difference.value > 0 else ''}{number(difference.value, digits)}"
-    if difference.low is None or difference.high is None:
-        return value
-    return f"{value} ({number(difference.low, digits)} to {number(difference.high, digits)})"
-
-
-def _verdict(
-    name: str, difference: Difference | None, metric: MetricValue, baseline: str, digits: int
-) -> str:
-    if difference is None:
-        return ""
+def _words(name: str, difference: Difference, metric: MetricValue, baseline: str) -> str:
     word = verdict(difference, metric.better)
-    if word is None:
-        return f"{beside(difference, digits)} beside {baseline}"
-    words = _VERDICTS[name].get(word, _UNCLEAR).format(baseline)
-    return f"{words}: {beside(difference, digits)}"
+    return "" if word is None else _VERDICTS[name].get(word, _UNCLEAR).format(baseline)
+
+
+def _cells(row: AnswerRow, baseline: str) -> tuple[str, str, str]:
+    if not row.difference:
+        return row.model, row.value, ""
+    return row.model, row.value, f"{row.words or f'difference from {baseline}'}: {row.difference}"
 
 
 def _nearest_lines(scores: Scores) -> Iterator[str]:
@@ -277,24 +279,3 @@ def _nearest_lines(scores: Scores) -> Iterator[str]:
 
 def _step(model: ModelScores) -> int:
     return model.model.step or 0
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines whose columns stand below each other."""
-    if not rows:
-        return []
-    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _width(text: str) -> int:
-    """Return how many cells of a terminal a text takes."""
-    return sum(
-        0 if unicodedata.combining(one) else 1 + (unicodedata.east_asian_width(one) in "WF")
-        for one in text
-    )

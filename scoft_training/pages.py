@@ -60,9 +60,10 @@ thead th { white-space: normal; vertical-align: bottom; max-width: 9rem; }
 th:first-child { text-align: left; font-weight: 600; }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 5rem; max-width: 16rem; }
 td.words, th.words { text-align: left; white-space: normal; min-width: 12rem; max-width: 40rem; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; }
-.plot { background: #fff; border-radius: 8px; overflow: hidden; max-width: 100%; }
-.plot svg { display: block; width: 28rem; max-width: 100%; height: auto; }
+.plots { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fill, minmax(min(22.5rem, 100%), 1fr)); }
+.plot { background: #fff; border-radius: 8px; overflow: hidden; }
+.plot svg { display: block; width: 100%; max-width: 28rem; height: auto; }
 figure { margin: 0; min-width: 0; }
 """
 

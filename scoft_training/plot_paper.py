@@ -193,10 +193,13 @@ class Paper:
 
 
 def _lines(text: str, width_of: Callable[[str], float]) -> list[str]:
-    """Break a text into lines that fit the figure, inside a word where that alone is too wide."""
+    """Break a text into lines that fit the figure, inside a word where that alone is too wide.
+
+    A no-break space is part of a word.
+    """
     most = WIDTH - 2 * MARGIN
     lines = [""]
-    for word in text.split():
+    for word in re.split(r"[ \t\n]+", text.strip()):
         joined = f"{lines[-1]} {word}".strip()
         if width_of(joined) <= most:
             lines[-1] = joined

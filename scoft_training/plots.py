@@ -176,12 +176,12 @@ def curve_plot(
     def body(paper: Paper) -> None:
         axes = _curve_axes(paper, series, levels, _span(known, tight=True), axis, whole_steps)
         for one, colour in zip(series, _colours(len(series)), strict=True):
-            _draw_curve(axes, one, colour)
+            _draw_curve(axes, one, colour, edges=len(series) > 1)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             _mark(paper, axes, mark, mark_name)
 
-    return Plot(title, note, words, 226.0, body)
+    return Plot(title, note, words, 230.0, body)
 
 
 def _draw_intervals(
@@ -237,7 +237,7 @@ def _curve_axes(
         for value, name, colour in labels
     ]
     room = max((paper.width_of(name, SMALL) for _, name, _ in labels), default=-6.0) + 8
-    left, right, bottom, top = 58.0, WIDTH - MARGIN - max(room, 12.0), 42.0, paper.free - 16
+    left, right, bottom, top = 58.0, WIDTH - MARGIN - max(room, 12.0), 42.0, paper.free - 20
     axes = paper.axes(left, right, bottom, top)
     axes.set_ylim(*span)
     places = sorted({x for one in series for x in one.x})
@@ -259,7 +259,8 @@ def _curve_axes(
     return axes
 
 
-def _draw_curve(axes: Axes, one: Series, colour: str) -> None:
+def _draw_curve(axes: Axes, one: Series, colour: str, *, edges: bool) -> None:
+    """Draw a curve over its band; where bands may cover each other, with their edges."""
     if not len(one.y):
         return
     known = [
@@ -272,18 +273,22 @@ def _draw_curve(axes: Axes, one: Series, colour: str) -> None:
             axes.plot([x, x], [low, high], color=colour, linewidth=2.5, alpha=0.55)
     elif known:
         places, lows, highs = zip(*known, strict=True)
-        axes.fill_between(places, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        shade = 0.08 if edges else 0.15
+        axes.fill_between(places, lows, highs, color=colour, alpha=shade, linewidth=0)
+        for ends in (lows, highs) if edges else ():
+            axes.plot(places, ends, color=colour, linewidth=0.8, alpha=0.6, linestyle=(0, (2, 2)))
     marker = "o" if len(one.y) <= 12 else ""
     axes.plot(one.x, one.y, color=colour, linewidth=2, marker=marker, markersize=5)
 
 
 def _mark(paper: Paper, axes: Axes, place: float, name: str) -> None:
     """Write a mark's name over its line, inside the figure."""
+    name = shortened(name, 0.8 * WIDTH, paper.width_of, SMALL)
     box, (low, high) = axes.get_position(), axes.get_xlim()
     at = (box.x0 + (place - low) / (high - low) * box.width) * WIDTH
     half = paper.width_of(name, SMALL) / 2
     at = min(max(at, MARGIN + half), WIDTH - MARGIN - half)
-    paper.text(at, box.y1 * paper.height + 4, name, size=SMALL, ha="center", va="bottom")
+    paper.text(at, box.y1 * paper.height + 8, name, size=SMALL, ha="center", va="bottom")
 
 
 def _colours(count: int) -> list[str]:

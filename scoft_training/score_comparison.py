@@ -5,12 +5,13 @@ Not here: what was measured (`scoring`), and how the models stand by themselves 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .errors import ConfigError, unknown_name
 from .intervals import difference_interval
 from .score_records import Difference, MetricValue, Scores
+from .text_tables import aligned, decimals, signed, signed_range
 
 if TYPE_CHECKING:
     from .plots import Plot
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "QUESTIONS",
     "baseline_of",
+    "beside",
     "comparison_plots",
     "comparison_table",
     "differences_from",
@@ -95,6 +97,14 @@ def verdict(difference: Difference, better: str) -> str | None:
     return "better" if (difference.low > 0) == (better == "higher") else "worse"
 
 
+def beside(difference: Difference, digits: int) -> str:
+    """Return a difference as `+0.10 (+0.08 to +0.12)`, or alone where no interval is known."""
+    value = signed(difference.value, digits)
+    if difference.low is None or difference.high is None:
+        return value
+    return f"{value} ({signed_range(difference.low, difference.high, digits)})"
+
+
 def comparison_table(scores: Scores, baseline: str = "") -> str:
     """Return the differences as lines of text, a block a metric.
 
@@ -106,8 +116,9 @@ def comparison_table(scores: Scores, baseline: str = "") -> str:
     for metric, rows in _by_metric(scores, differences_from(scores, name)):
         direction = f"; {metric.better} is better" if metric.better else ""
         lines += ["", f"{_heading(metric)}{direction}"]
-        width = max(len(one.model) for one in rows)
-        lines += [f"  {one.model:{width}}  {_said(one, metric)}" for one in rows]
+        digits = _digits(rows)
+        cells = [(one.model, *_said(one, metric, digits)) for one in rows]
+        lines += [f"  {line}" for line in aligned(cells)]
     if len(lines) == 1:
         lines.append("There is no other model in this grid, or nothing was measured of both.")
     return "\n".join(lines)
@@ -134,7 +145,7 @@ def comparison_plots(scores: Scores, baseline: str = "") -> list[Plot]:
         rows = found[metric.key]
         side = "Above" if metric.better == "higher" else "Below"
         note = (
-            f"{_heading(metric)}: difference from {name}. {side} 0 is better; a bar, the 95 % "
+            f"{_heading(metric)}: difference from {name}. {side} 0 is better; a bar, the 95\u00a0% "
             "interval, that reaches 0 tells no difference."
         )
         values = [(one.model, one.value, one.low, one.high) for one in rows]
@@ -177,23 +188,11 @@ def _heading(metric: MetricValue) -> str:
     return f"{metric.title} ({metric.unit})" if metric.unit else metric.title
 
 
-def _said(difference: Difference, metric: MetricValue) -> str:
-    digits = _digits([difference])
+def _said(difference: Difference, metric: MetricValue, digits: int) -> tuple[str, str]:
     if difference.low is None or difference.high is None:
-        return f"{difference.value:+.{digits}f}  (no interval)"
-    ends = f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
-    word = verdict(difference, metric.better)
-    return f"{difference.value:+.{digits}f}  ({ends})" + (f"  {_VERDICTS[word]}" if word else "")
+        return beside(difference, digits), "(no interval)"
+    return beside(difference, digits), _VERDICTS.get(verdict(difference, metric.better) or "", "")
 
 
-def _digits(differences: list[Difference]) -> int:
-    """Decimals that show the largest of these numbers with three digits."""
-    largest = max(
-        abs(end) for one in differences for end in (one.value, one.low, one.high) if end is not None
-    )
-    return max(0, min(5, 2 - _power(largest)))
-
-
-def _power(value: float) -> int:
-    """The power of ten just below a number, 0 for 0."""
-    return int(f"{value:e}".rpartition("e")[2]) if value else 0
+def _digits(differences: Iterable[Difference]) -> int:
+    return decimals((one.value, one.low, one.high) for one in differences)

@@ -11,6 +11,7 @@ from typing import Any
 from .checkpoint_choice import TRIPLE
 from .score_comparison import QUESTIONS, baseline_of, differences_from, verdict
 from .score_records import Difference, MetricValue, ModelScores, Scores
+from .text_tables import decimals
 
 __all__ = ["scores_for_page"]
 
@@ -23,8 +24,9 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
         baseline: the model that the others are compared with; as in `baseline_of`.
 
     Returns:
-        "name", "base" and "baseline"; "questions", each with the metric that answers it; "models"
-        and "differences", each with a value or None a question; "suggestion" and "warnings".
+        "name", "base" and "baseline"; "questions", each with the metric that answers it and the
+        decimals of its values and differences; "models" and "differences", each with a value or
+        None a question; "suggestion" and "warnings".
 
     Raises:
         ConfigError: no model has the baseline's name.
@@ -36,7 +38,7 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
         "name": scores.grid,
         "base": scores.base_name,
         "baseline": against,
-        "questions": [_question(scores, name) for name in TRIPLE],
+        "questions": [_question(scores, name, changes) for name in TRIPLE],
         "models": [
             {
                 "name": one.model.name,
@@ -60,14 +62,19 @@ def _answer(model: ModelScores, name: str) -> MetricValue | None:
     return metric
 
 
-def _question(scores: Scores, name: str) -> dict[str, Any]:
-    answers = (_answer(one, name) for one in scores.models)
-    metric = next((answer for answer in answers if answer is not None), None)
+def _question(
+    scores: Scores, name: str, changes: Mapping[tuple[str, str], Difference]
+) -> dict[str, Any]:
+    found = [metric for one in scores.models if (metric := _answer(one, name)) is not None]
     shown = ("title", "unit", "better", "network")
-    found = (
-        dict.fromkeys(shown, "") if metric is None else {key: getattr(metric, key) for key in shown}
-    )
-    return {"name": name, "question": QUESTIONS[name], **found}
+    of = [one for (_, key), one in changes.items() if found and key == found[0].key]
+    return {
+        "name": name,
+        "question": QUESTIONS[name],
+        **{field: getattr(found[0], field) if found else "" for field in shown},
+        "digits": decimals((one.value, one.low, one.high) for one in found),
+        "difference_digits": decimals((one.value, one.low, one.high) for one in of),
+    }
 
 
 def _best(answers: Sequence[MetricValue | None]) -> tuple[float | None, str]:

@@ -1,4 +1,4 @@
-"""A grid scored: does each model copy, does it know the culture, did it forget the rest?
+"""A grid scored: what each model copies, whether it knows the culture, what it forgot.
 
 Which pictures are compared is decided in `score_sets`, measured in `score_metrics` and `score_kid`,
 told in `metrics_report`. Here networks are loaded one after the other, each once, and freed.

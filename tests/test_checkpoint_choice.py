@@ -37,9 +37,9 @@ def test_of_those_that_know_as_well_the_one_that_copies_least_is_taken():
     assert (suggestion.model, suggestion.step) == ("step 200", 200)
     assert suggestion.reason == (
         "3 of 4 checkpoints know the culture as well as the best one, step 300, as far as the "
-        "intervals tell, and of these it copies least: KID to held-out pictures 20.90 (19.90 to "
-        "21.90), likeness to training pictures 0.500, KID to general pictures 2.00; step 300: KID "
-        "to held-out pictures 20.00 (19.00 to 21.00), likeness to training pictures 0.800, KID to "
+        "intervals tell, and of these it copies least: KID to held-out pictures 20.9 (19.9 to "
+        "21.9), likeness to training pictures 0.500, KID to general pictures 2.00; step 300: KID "
+        "to held-out pictures 20.0 (19.0 to 21.0), likeness to training pictures 0.800, KID to "
         "general pictures 3.00."
     )
 
@@ -113,7 +113,7 @@ def test_a_model_without_a_step_is_never_suggested_but_compared_with():
     suggestion = suggest(models)
 
     assert suggestion.step == 200
-    assert "No checkpoint knows the culture measurably better than base (20.50)" in (
+    assert "No checkpoint knows the culture measurably better than base, 20.5 (19.5 to 21.5)" in (
         suggestion.reason
     )
     assert "measurably better" not in suggest([scored(None, 40.0), *models[1:]]).reason

@@ -19,6 +19,7 @@ from scoft_training.metric_sheets import (
 )
 
 LINE, GAP, ABOVE = 28, 10, 66
+LEGEND = 2 * LINE + 2 * GAP
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +96,15 @@ def test_the_nearest_pairs_come_first_per_model(grid):
 def test_a_drawing_stands_beside_its_training_picture(grid):
     scores = with_nearest(made_scores(), grid)
     sheet = nearest_sheet(scores, grid, each=1, models=["step 300"])
-    assert sheet.getpixel((GAP + 90, GAP + LINE + 90)) == colour("step 300", 1, 0)
-    assert sheet.getpixel((GAP + 256 + 2 + 90, GAP + LINE + 90)) == colour("training", 1)
+    assert sheet.getpixel((GAP + 90, LEGEND + LINE + 90)) == colour("step 300", 1, 0)
+    assert sheet.getpixel((GAP + 256 + 2 + 90, LEGEND + LINE + 90)) == colour("training", 1)
 
 
 def test_a_picture_that_is_gone_leaves_a_place(grid, tmp_path):
     scores = with_nearest(made_scores(), grid)
     gone = tuple(replace(one, training_file="../gone.png") for one in scores.nearest)
     sheet = nearest_sheet(replace(scores, nearest=gone), grid, each=1, models=["base"])
-    assert sheet.getpixel((GAP + 256 + 2 + 200, GAP + LINE + 200)) == (217, 220, 228)
+    assert sheet.getpixel((GAP + 256 + 2 + 200, LEGEND + LINE + 200)) == (217, 220, 228)
     (tmp_path / "broken.png").write_bytes(b"no picture")
     assert small_picture(tmp_path / "broken.png", 64) is None
     assert small_picture(tmp_path / "none.png", 64) is None

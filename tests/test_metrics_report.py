@@ -133,8 +133,10 @@ def test_two_runs_are_two_curves():
         for one in steps[:3]
     ]
     scores = made_scores(models=(base, *steps, *other))
-    words = triple_plots(scores)[-2].words
-    assert words.startswith("run1: 41.5 at training step 0, 17.5 at 300; run2: 41.5 at")
+    knows = triple_plots(scores)[-2]
+    assert knows.words.startswith("run1: 41.5 at training step 0, 17.5 at 300; b: 41.5 at")
+    # A step alone would not say of which run.
+    assert knows.words.endswith("; suggested: step 200: training step 200")
 
 
 def test_a_second_report_replaces_the_first_whole(tmp_path):
@@ -179,7 +181,8 @@ def test_all_numbers_stand_with_their_forms_and_differences(made):
     )
     scores = made_scores(models=(replace(base, metrics=(*base.metrics, clip)), *others))
     text = report_page(scores, grid)
-    for words in ("CLIP Score; higher is better, by clip_vit_b32", "0.3025", "0.7563", "0.021"):
+    # Its interval of 0.03 to either side keeps three decimals; forms are as exact as it is.
+    for words in ("CLIP Score; higher is better, by clip_vit_b32", "0.3025", "0.756", "0.021"):
         assert f">{words}<" in text
     assert "2 captions were cut at 77 tokens." in text
     assert ">-23.5 (-26.0 to -21.0)<" in text
@@ -197,3 +200,49 @@ def test_a_folder_that_cannot_be_written_is_named(made, tmp_path):
     (tmp_path / "plots").write_text("in the way")
     with pytest.raises(OutputError, match="could not be written"):
         write_report(scores, grid, tmp_path)
+
+
+def test_a_column_that_is_empty_or_says_the_same_again_is_left_out(made):
+    _, grid, _ = made
+    base, *others = made_scores().models
+
+    def with_forms(one):
+        kid = one.knows
+        forms = {"raw": kid.value / 1000, "x 1000": kid.value}
+        return replace(one, metrics=(replace(kid, forms=forms),))
+
+    text = report_page(made_scores(models=tuple(map(with_forms, [base, *others]))), grid)
+    numbers = text[text.index(">All numbers<") :]
+    header = re.findall(r"<th[^>]* scope=\"col\"[^>]*>([^<]+)<", numbers.partition("</table>")[0])
+    assert header == [
+        "model",
+        "value (95 % interval)",
+        "raw",
+        "drawings",
+        "compared with",
+        "difference from base",
+    ]
+    assert ">0.0415<" in numbers
+
+
+def test_the_words_come_before_the_numbers(made):
+    _, grid, _ = made
+    text = report_page(made_scores(), grid)
+    assert "<b>knows it better than base</b><br>18.0 (16.0 to 20.0)<br>" in text
+    assert "difference from base: -23.5 (-26.0 to -21.0)</span>" in text
+
+
+def test_what_was_not_measured_leads_to_the_reason(made):
+    _, grid, _ = made
+    models = (model("base", None, 3.0, None, 0.5, 0.6, 0.5, 0.6),)
+    text = report_page(made_scores(models=models, suggestion=None), grid)
+    assert '<b>Not measured.</b> Why is said below: <a href="#warnings">' in text
+    assert 'id="warnings"' in text
+
+
+def test_one_left_out_is_said_as_one(made):
+    _, grid, _ = made
+    steps = [model(f"step {n}", n, 20.0, 1.0, 0.5, 0.6, 0.5, 0.6) for n in range(1, 3)]
+    names = [model(f"mine {n}", None, 20.0, 1.0, 0.5, 0.6, 0.5, 0.6) for n in range(7)]
+    text = report_page(made_scores(models=(*names, *steps)), grid)
+    assert "1 more checkpoint is in the curves" in text

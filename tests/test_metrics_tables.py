@@ -1,16 +1,16 @@
 """Scores in words: which way is better, what can be told of a difference, nothing left out."""
 
+import re
 from dataclasses import replace
 
-import pytest
 from drawn_grid import drawn_grid, with_nearest
 from made_scores import OTHER, kid, made_scores, model
 
 from scoft_training.metrics_tables import (
+    AnswerRow,
     answers,
     digits_of,
     main_models,
-    number,
     report_text,
     settings_rows,
     text_table,
@@ -28,31 +28,37 @@ def test_the_three_questions_are_answered_for_each_model():
     ]
     assert copies.metric == "CLIP-I similarity; lower is better"
     assert knows.metric == "KID to held-out pictures (x 1000); lower is better"
-    assert [row[0] for row in knows.rows] == ["base", "step 100", "step 200", "step 300", OTHER]
-    assert knows.rows[0] == ("base", "41.5 (39.5 to 43.5)", "")
+    assert [row.model for row in knows.rows] == ["base", "step 100", "step 200", "step 300", OTHER]
+    assert knows.rows[0] == AnswerRow("base", "41.5 (39.5 to 43.5)")
     # A model that a metric was not measured of has no row.
-    assert [row[0] for row in forgot.rows] == ["base", "step 100", "step 200", "step 300"]
+    assert [row.model for row in forgot.rows] == ["base", "step 100", "step 200", "step 300"]
+
+
+def said(answer):
+    return {row.model: (row.words, row.difference) for row in answer.rows}
 
 
 def test_a_difference_is_called_one_only_where_its_interval_leaves_out_zero():
-    copies, knows, forgot = answers(made_scores())
-    said = {row[0]: row[2] for row in copies.rows}
+    copies, knows, forgot = map(said, answers(made_scores()))
     # Captions differ by 0.10, 0.09, 0.10 and 0.11: t(3) * 0.00816 / 2 = 0.013 to either side.
-    assert said["step 100"] == "copies more than base: +0.100 (0.087 to 0.113)"
-    assert said[OTHER].startswith("no clear difference from base: 0.000 (-0.0")
-    said = {row[0]: row[2] for row in knows.rows}
-    assert said["step 200"] == "knows it better than base: -23.5 (-26.0 to -21.0)"
-    assert said[OTHER] == "no clear difference from base: +0.5 (-1.0 to 2.0)"
+    assert copies["step 100"] == ("copies more than base", "+0.100 (+0.087 to +0.113)")
+    assert copies[OTHER][0] == "no clear difference from base"
+    assert copies[OTHER][1].startswith("0.000 (-0.0")
+    assert knows["step 200"] == ("knows it better than base", "-23.5 (-26.0 to -21.0)")
+    assert knows[OTHER] == ("no clear difference from base", "+0.5 (-1.0 to +2.0)")
     # Without an interval nothing is judged.
-    assert {row[0]: row[2] for row in forgot.rows}["step 300"] == "+6.75 beside base"
+    assert forgot["step 300"] == ("", "+6.75")
+    text = re.sub(" {2,}", "  ", text_table(made_scores()))
+    assert "6.5 (5.5 to 7.5)  difference from base: +6.75\n" in text
+    assert "18.0 (16.0 to 20.0)  knows it better than base: -23.5 (-26.0 to -21.0)\n" in text
 
 
 def test_verdicts_turn_with_the_sign():
     worse = Difference("step 100", "base", "kid_reference", 5.0, 4.0, 6.0)
     less = Difference("step 100", "base", "kid_general", -5.0, -6.0, -4.0)
-    _, knows, forgot = answers(made_scores(differences=(worse, less)))
-    assert knows.rows[1][2] == "knows it less well than base: +5.0 (4.0 to 6.0)"
-    assert forgot.rows[1][2] == "keeps more than base: -5.00 (-6.00 to -4.00)"
+    _, knows, forgot = map(said, answers(made_scores(differences=(worse, less))))
+    assert knows["step 100"] == ("knows it less well than base", "+5.0 (+4.0 to +6.0)")
+    assert forgot["step 100"] == ("keeps more than base", "-5.0 (-6.0 to -4.0)")
 
 
 def test_what_was_not_measured_is_said():
@@ -71,21 +77,14 @@ def test_of_many_checkpoints_the_suggested_and_last_ones_answer():
     assert len(main_models(made_scores())) == 5
 
 
-@pytest.mark.parametrize(
-    ("value", "digits", "said"),
-    [(812.4, 0, "812"), (30.24, 1, "30.2"), (0.3021, 3, "0.302"), (0.0, 2, "0.00")],
-)
-def test_numbers_have_three_digits(value, digits, said):
-    assert digits_of([MetricValue("kid_reference", "KID", value)]) == digits
-    assert number(value, digits) == said
-
-
-def test_a_negative_number_that_rounds_to_zero_has_no_sign():
-    assert number(-0.04, 1) == "0.0"
-    assert number(-0.06, 1) == "-0.1"
-    assert number(None, 1) == "-"
+def test_a_value_without_an_interval_stands_alone():
     assert with_interval(MetricValue("k", "t", 3.0, 1.0), 1) == "3.0"
     assert digits_of([]) == 2
+
+
+def test_the_widths_of_the_intervals_decide_how_exact_a_column_is():
+    assert digits_of([kid("kid_reference", 286.22, 60.0), kid("kid_reference", 30.2, 20.0)]) == 0
+    assert digits_of([kid("kid_reference", 286.22, 0.2)]) == 2
 
 
 def test_columns_stand_below_each_other_in_any_script():
@@ -113,8 +112,8 @@ def test_the_text_says_all_that_the_scores_hold(tmp_path):
     for words in (
         "Scores of my models-0123456789abcdef, drawn with miniature",
         "Suggested: step 200\n  It copies least of those that know as well.",
-        "Vendi score; lower is better\n    base  1.00 (0.50 to 1.50)",
-        "In brackets stands the 95 % interval",
+        "Vendi score; lower is better\n    base  1.0 (0.5 to 1.5)",
+        "(the 95 % interval)",
         "Note: KID of 40 pictures says little.",
         "Differences from base",
         "KID is unbiased.",

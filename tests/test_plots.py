@@ -179,3 +179,26 @@ def test_drawing_opens_no_window_and_importing_loads_no_matplotlib():
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_lines_break_between_words_but_not_at_a_no_break_space():
+    long = "KID to general pictures (x 1000); lower is better; the band is its 95\u00a0% interval"
+    lines = [line for line in texts(interval_plot("t", long, [("a", 1, 0, 3)], digits=0).svg())]
+    (second,) = (line for line in lines if "interval" in line)
+    assert second.startswith("95\u00a0%")
+
+
+def test_bands_that_cover_each_other_have_edges():
+    def edges(count):
+        one = Series("a", [0, 1], [1, 2], [0, 1], [2, 3])
+        return curve_plot("t", "", [one] * count).svg().count("stroke-opacity: 0.6")
+
+    assert [edges(1), edges(2)] == [0, 4]
+
+
+def test_a_marks_long_name_stays_inside():
+    name = "suggested: " + "a checkpoint with a long name " * 4 + "step 300"
+    svg = curve_plot("t", "", [Series("a", [0, 1], [1, 2])], mark=1, mark_name=name).svg()
+    (shown,) = (text for text in texts(svg) if text.startswith("suggested"))
+    assert shown.endswith("step 300")
+    assert "…" in shown

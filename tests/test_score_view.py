@@ -17,6 +17,9 @@ def test_a_page_is_told_of_every_model_a_value_for_each_question():
     assert [one["name"] for one in seen["questions"]] == ["copies", "knows", "forgot"]
     assert seen["questions"][1]["question"] == "Does it know my culture?"
     assert seen["questions"][1]["network"] == "inception"
+    # Intervals of 0.03, 2 and 1 to either side: of differences 0.013, 2.5 and none.
+    digits = [(one["digits"], one["difference_digits"]) for one in seen["questions"]]
+    assert digits == [(3, 3), (1, 1), (1, 2)]
     base, first, *_, other = seen["models"]
     assert (base["name"], base["step"], first["step"]) == ("base", None, 100)
     assert first["values"][1] == {"value": 24.0, "low": 22.0, "high": 26.0, "mark": ""}

@@ -67,8 +67,11 @@ function columnsOf(questions, rows, isDifference) {
     const values = rows.map((row) => row.values[index]).filter(Boolean);
     const ends = values.flatMap(({ value, low, high }) => [value, low, high]).filter(isNumber);
     const place = scale(domainOf(isDifference ? [0, ...ends] : ends), [4, BAR.width - 4]);
-    const digits = digitsOf(ends);
-    const write = (value) => written(value, digits, isDifference);
+    const digits = isDifference ? question.difference_digits : question.digits;
+    const write = {
+      value: (value) => written(value, digits, isDifference, false),
+      end: (value) => written(value, digits, isDifference, isDifference),
+    };
     return {
       index,
       isMeasured: values.length > 0,
@@ -98,14 +101,14 @@ function cell(found, write, place, isDifference) {
     element(
       "span",
       { class: "scoft-scores-value" },
-      element("strong", { text: write(found.value) }),
+      element("strong", { text: write.value(found.value) }),
       found.mark ? tag(found.mark) : null,
       found.verdict ? verdict(found.verdict) : null,
     ),
     bar(found, place, isDifference),
     element("span", {
       class: "scoft-muted scoft-scores-interval",
-      text: hasInterval ? `${write(found.low)} to ${write(found.high)}` : "no interval",
+      text: hasInterval ? `${write.end(found.low)} to ${write.end(found.high)}` : "no interval",
     }),
   );
 }
@@ -138,17 +141,13 @@ function bar({ value, low, high }, place, isDifference) {
   );
 }
 
-/** Return how many decimals tell the largest of the numbers with three digits. */
-function digitsOf(numbers) {
-  const largest = Math.max(...numbers.map(Math.abs));
-  if (!(largest > 0)) return 2;
-  return Math.min(5, Math.max(0, 2 - Math.floor(Math.log10(largest))));
-}
-
-function written(value, digits, isSigned) {
+/**
+ * Return a number with so many decimals. What rounds to zero has a sign only where `keepsSign`: an
+ * end of a difference's interval tells by it on which side of zero it lies.
+ */
+function written(value, digits, isSigned, keepsSign) {
   const size = Math.abs(value).toFixed(digits);
-  // What rounds to zero has no sign.
-  if (Number(size) === 0) return size;
+  if (value === 0 || (Number(size) === 0 && !keepsSign)) return size;
   if (value < 0) return `\u2212${size}`;
   return isSigned ? `+${size}` : size;
 }

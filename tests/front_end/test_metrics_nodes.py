@@ -70,7 +70,7 @@ def test_the_three_questions_of_every_model_with_intervals_and_the_best_one(page
     assert found[0][1:] == [
         "0.500 lowest 0.470 to 0.530",
         "41.5 39.5 to 43.5",
-        "\u22120.25 best \u22121.25 to 0.75",
+        "\u22120.3 best \u22121.3 to 0.8",
     ]
     assert found[3][2] == "17.5 lowest 15.5 to 19.5"  # step 200 reaches as far
     assert found[4][3] == "not measured"
@@ -158,6 +158,14 @@ def test_differences_say_what_is_better_worse_or_not_told(page, server):
         "(dots) => dots.map((dot) => Number(dot.getAttribute('cx')))"
     )
     assert [place < float(zero) for place in dots] == [True, True, True, False]
+
+
+def test_an_interval_beside_zero_says_on_which_side_it_lies(page, server):
+    changes = made_scores().differences
+    near = dataclasses.replace(changes[0], value=-1.0, low=-2.0, high=-0.01)
+    add(page, server, COMPARE, made_scores(differences=(near, *changes[1:])), baseline="base")
+    found = {name: values for name, *values in rows(page)}
+    assert found["step 100"][1] == "\u22121.0 better \u22122.0 to \u22120.0"
     # Where all differences lie on one side, 0 is in sight all the same.
     assert (
         float(page.locator("tbody td:nth-child(4) .scoft-bar-zero").first.get_attribute("x1")) > 0
