@@ -464,7 +464,8 @@ class GridConfig:
     )
     seed: int = _option(
         0,
-        "First seed of every prompt; also chooses the captions.",
+        "Chooses the captions and the noise of their pictures; typed prompts count their seeds up "
+        "from it.",
         minimum=0,
         maximum=2**53,
     )

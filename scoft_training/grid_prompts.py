@@ -1,7 +1,8 @@
 """The prompts of a grid: a dataset's captions, a file's lines, and everyday ones.
 
-Which captions are drawn for is a function of the rows and the seed, never of the order in which
-anything is done.
+Which captions are drawn for, and from which noise, is a function of each caption and the seed. So
+another number of captions or pictures, or a row more or less, adds to a grid what is new and asks
+for nothing of the rest anew.
 """
 
 from __future__ import annotations
@@ -14,14 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from .config import GridConfig
 from .data import Dataset, read_dataset
 from .data_rows import DatasetRow
 from .data_sources import find_source
-from .draws import generator
 from .errors import ConfigError, DatasetError, unknown_name
+from .files import digest_json
 from .grids import ROLES, GridPrompt
 from .overlays import overlaid
 
@@ -36,6 +35,8 @@ __all__ = [
 ]
 
 _ENDINGS = (".txt", ".jsonl", ".csv")
+_BLOCK, _BLOCKS = 10_000, 10**9
+"""Seeds of one prompt, the most that an option draws of one; and so many such blocks there are."""
 
 
 def dataset_prompts(
@@ -80,19 +81,19 @@ def prompts_of_dataset(
     Args:
         train: the training rows, completed.
         test: the held-out rows, completed; may be none.
-        config: how many of what.
+        config: how many of what; its seed chooses captions and seeds.
         culture: of rows that name none.
     """
-    many, few, first = config.pictures_per_caption, config.pictures_per_test_caption, config.seed
-    shown = _chosen(train, config.train_captions, first, "train captions")
-    prompts = _of_rows(shown, "train", [many] * len(shown), first, culture)
-    wanted = _chosen(test, config.test_captions or len(test), first, "test captions")
-    with_many = _chosen(wanted, config.many_test_captions, first, "test captions with many")
-    keys = {row.sha256 for row in with_many}
-    counts = [max(few, many) if row.sha256 in keys else few for row in wanted]
-    prompts += _of_rows(wanted, "test", counts, first, culture)
-    neutral = NEUTRAL_PROMPTS[: config.neutral_prompts]
-    prompts += [GridPrompt(text, "neutral", (seed,)) for seed, text in enumerate(neutral, first)]
+    many, few, seed = config.pictures_per_caption, config.pictures_per_test_caption, config.seed
+    shown = _chosen(train, config.train_captions, seed, "train")
+    prompts = [_of_row(row, "train", many, seed, culture) for row in shown]
+    wanted = _chosen(test, config.test_captions or len(test), seed, "test")
+    with_many = {row.sha256 for row in _chosen(wanted, config.many_test_captions, seed, "test")}
+    for row in wanted:
+        count = max(few, many) if row.sha256 in with_many else few
+        prompts.append(_of_row(row, "test", count, seed, culture))
+    for text in NEUTRAL_PROMPTS[: config.neutral_prompts]:
+        prompts.append(GridPrompt(text, "neutral", _own_seeds(1, seed, "neutral", text)))
     return with_general(prompts)
 
 
@@ -104,13 +105,13 @@ def with_general(prompts: Sequence[GridPrompt]) -> list[GridPrompt]:
     """
     there = {prompt.text for prompt in prompts if prompt.role == "general"}
     lone = [one for one in prompts if one.role == "neutral" and one.text not in there]
-    seeds = [seed for prompt in lone for seed in prompt.seeds]
-    shift = max(seeds) - min(seeds) + 1 if seeds else 0
     return [
         *prompts,
         *(
             dataclasses.replace(
-                prompt, role="general", seeds=tuple(seed + shift for seed in prompt.seeds)
+                prompt,
+                role="general",
+                seeds=_own_seeds(len(prompt.seeds), prompt.seeds[0], "general", prompt.text),
             )
             for prompt in lone
         ),
@@ -175,34 +176,35 @@ def _split(root: Path, split: str, work: Path) -> Dataset:
     return dataset
 
 
-def _of_rows(
-    rows: Sequence[DatasetRow], role: str, counts: Sequence[int], first: int, culture: str | None
-) -> list[GridPrompt]:
-    """Return a prompt for each row, with so many seeds from where the one before it ends."""
-    prompts = []
-    for row, count in zip(rows, counts, strict=True):
-        prompts.append(
-            GridPrompt(
-                text=row.cultural_caption,
-                role=role,
-                seeds=tuple(range(first, first + count)),
-                picture=row.sha256,
-                category=row.category,
-                culture=row.culture or culture,
-            )
-        )
-        first += count
-    return prompts
+def _of_row(row: DatasetRow, role: str, count: int, seed: int, culture: str | None) -> GridPrompt:
+    text = row.cultural_caption
+    return GridPrompt(
+        text=text,
+        role=role,
+        seeds=_own_seeds(count, seed, role, text),
+        picture=row.sha256,
+        category=row.category,
+        culture=row.culture or culture,
+    )
 
 
-def _chosen(rows: Sequence[DatasetRow], count: int, seed: int, purpose: str) -> list[DatasetRow]:
-    """Return `count` rows of different captions, drawn by the seed, in the order of the rows."""
+def _own_seeds(count: int, *key: int | str) -> tuple[int, ...]:
+    """Return `count` seeds that are a function of the key, and others for another key."""
+    first = int(digest_json(key)[:15], 16) % _BLOCKS * _BLOCK
+    return tuple(range(first, first + count))
+
+
+def _chosen(rows: Sequence[DatasetRow], count: int, seed: int, role: str) -> list[DatasetRow]:
+    """Return `count` rows of different captions, drawn by the seed, in the order of the rows.
+
+    Each caption draws its own lot, so that a larger count keeps those of a smaller one.
+    """
     by_caption: dict[str, DatasetRow] = {}
     for row in rows:
         by_caption.setdefault(row.cultural_caption, row)
-    different = list(by_caption.values())
-    order = torch.randperm(len(different), generator=generator(seed, purpose)).tolist()
-    return [different[index] for index in sorted(order[:count])]
+    lots = {caption: digest_json([seed, role, caption]) for caption in by_caption}
+    drawn = set(sorted(lots, key=lots.__getitem__)[:count])
+    return [row for caption, row in by_caption.items() if caption in drawn]
 
 
 def _lines(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -19,7 +19,7 @@ from scoft_training.grid_prompts import (
     typed_prompt,
     with_general,
 )
-from scoft_training.grids import GridPrompt
+from scoft_training.grids import GridPrompt, extended, new_grid
 from scoft_training.overlays import Overlay, write_overlays
 
 SMALL = GridConfig(
@@ -68,9 +68,43 @@ def test_a_dataset_gives_every_role_its_number_of_pictures(root, tmp_path):
 
 def test_no_noise_is_shared_within_a_role_nor_between_twins(root, tmp_path):
     found = by_role(dataset_prompts(root, tmp_path, SMALL)[0])
-    for role, first in (("train", 10), ("test", 10), ("neutral", 10), ("general", 15)):
+    for role in ("train", "test", "neutral", "general"):
         seeds = [seed for prompt in found[role] for seed in prompt.seeds]
-        assert seeds == list(range(first, first + len(seeds)))
+        assert len(set(seeds)) == len(seeds) > 0
+        # So that a browser's numbers hold them.
+        assert 0 <= min(seeds) <= max(seeds) < 2**53
+    twins = [{seed for one in found[role] for seed in one.seeds} for role in ("neutral", "general")]
+    assert not twins[0] & twins[1]
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, 0),
+        ({"train_captions": 5}, 2 * 4),
+        ({"pictures_per_caption": 6}, 3 * 2 + 2),
+        ({"many_test_captions": 2}, 2),
+        ({"test_captions": 1}, 0),
+        ({"neutral_prompts": 7}, 2 + 2),
+    ],
+)
+def test_another_number_adds_what_is_new_and_nothing_else(root, more, expected):
+    train, test = read_dataset(root).rows, read_dataset(root, "test").rows
+    grid = extended(new_grid(root, "b", "d", {}), [], prompts_of_dataset(train, test, SMALL))
+    config = dataclasses.replace(SMALL, **more)
+    larger = extended(grid, [], prompts_of_dataset(train, test, config))
+    count, before = (sum(len(one.seeds) for one in of.prompts) for of in (larger, grid))
+    assert count - before == expected
+
+
+def test_a_row_less_changes_nothing_but_what_was_drawn_for_it(root):
+    rows = read_dataset(root).rows
+    before = prompts_of_dataset(rows, (), SMALL)
+    (*_, gone) = [one for one in before if one.role == "train"]
+    without = [row for row in rows if row.sha256 != gone.picture]
+    after = prompts_of_dataset(without, (), SMALL)
+    assert [one for one in before if one != gone] == [one for one in after if one in before]
+    assert len(after) == len(before)
 
 
 def test_the_choice_is_the_seeds_and_not_the_first_rows(root):
@@ -126,9 +160,21 @@ def test_neutral_prompts_are_enough_and_different():
 def test_general_prompts_have_other_seeds_than_any_neutral_one():
     neutral = [GridPrompt("an apple", "neutral", (3, 4)), GridPrompt("a boat", "neutral", (5, 9))]
     own = GridPrompt("a boat", "general", (77,))
-    twin = GridPrompt("an apple", "general", (10, 11))
-    assert with_general(neutral) == [*neutral, twin, GridPrompt("a boat", "general", (12, 16))]
-    assert with_general([*neutral, own])[3:] == [GridPrompt("an apple", "general", (5, 6))]
+    *first, apple, boat = with_general(neutral)
+    assert first == neutral
+    assert (apple.text, apple.role, boat.text, boat.role) == (
+        *("an apple", "general"),
+        *("a boat", "general"),
+    )
+    seeds = [*apple.seeds, *boat.seeds]
+    assert len(set(seeds)) == 4
+    assert not {3, 4, 5, 9} & set(seeds)
+    # Of its own: whatever else is neutral, and the same where seeds are added.
+    assert with_general([*neutral, own])[3:] == [apple]
+    longer = [dataclasses.replace(neutral[0], seeds=(3, 4, 8))]
+    assert with_general(longer)[1].seeds[:2] == apple.seeds
+    others = [dataclasses.replace(neutral[0], seeds=(13, 14))]
+    assert not set(with_general(others)[1].seeds) & set(apple.seeds)
     assert with_general([GridPrompt("a house", "test", (1,))]) == [
         GridPrompt("a house", "test", (1,))
     ]
