@@ -254,6 +254,9 @@ def _settings() -> Iterator[None]:
         "svg.fonttype": "none",
         "svg.hashsalt": "scoft",
         "font.family": "DejaVu Sans",
+        # Whole numbers at an axis, no power of ten or summand to be added to each.
+        "axes.formatter.useoffset": False,
+        "axes.formatter.limits": (-7, 9),
     }
     with _drawing, warnings.catch_warnings():
         # A letter that no font here has is a box in the picture, and right in the SVG.

@@ -202,3 +202,15 @@ def test_a_marks_long_name_stays_inside():
     (shown,) = (text for text in texts(svg) if text.startswith("suggested"))
     assert shown.endswith("step 300")
     assert "…" in shown
+
+
+def test_an_axis_has_whole_numbers_whatever_their_size():
+    def axis(value, half):
+        rows = [("a", value, value - half, value + half)]
+        found = texts(interval_plot("t", "", rows, digits=9).svg())
+        return [float(text.replace("\N{MINUS SIGN}", "-")) for text in found if text not in "ta"]
+
+    for value, half in ((0.81234, 0.00001), (4e6, 5e5), (2e-5, 1e-5)):
+        room = 0.13 * half if value > 2 * half else value
+        assert len(axis(value, half)) > 3
+        assert all(abs(mark - value) <= half + room for mark in axis(value, half))
