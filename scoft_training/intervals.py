@@ -17,18 +17,16 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .kernels import kernel_diagonal, kernel_row_sums, numbered_prompts, two_sets
+from .kid_sums import FEWEST_LEFT_OUT, KidReference, LeftOutKid
 
 __all__ = [
     "Interval",
     "difference_interval",
+    "jackknife_interval",
     "kid_difference_interval",
     "kid_interval",
     "mean_interval",
 ]
-
-_FEWEST_GROUPS = 3
-"""With one left out, a pair must be left."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +131,8 @@ def kid_interval(
     Raises:
         ConfigError: fewer than 3 pictures or groups of a kind, or shapes that do not go together.
     """
-    x, y = two_sets(generated, reference, fewest=3, measure="KID's interval")
-    if reference_groups is not None:
-        values = _SamePrompts.of(x, y, groups, reference_groups).values()
-        return _jackknifed(float(values[0]), (values[1:],), confidence)
-    parts = _Parts.of(x, y, _groups(len(x), groups))
-    within = kernel_row_sums(y, y) - kernel_diagonal(y)
-    n, m, both = len(x), len(y), parts.across.sum()
-    estimate = parts.within_mean() + within.sum() / (m * (m - 1)) - 2 * both / (n * m)
-    without_reference = (within.sum() - 2 * within) / ((m - 1) * (m - 2))
-    left = without_reference - 2 * (both - parts.across) / (n * (m - 1))
-    return _jackknifed(float(estimate), (parts.left_out(), left), confidence)
+    shared = KidReference(reference, prompts=reference_groups)
+    return jackknife_interval(shared.kid_of(generated, groups=groups), confidence)
 
 
 def kid_difference_interval(
@@ -171,176 +160,40 @@ def kid_difference_interval(
     Raises:
         ConfigError: unpaired drawings, or what `kid_interval` refuses.
     """
-    x, y = two_sets(generated, reference, fewest=3, measure="KID's interval")
-    other, _ = two_sets(baseline, reference, fewest=3, measure="KID's interval")
-    if len(other) != len(x):
+    if len(baseline) != len(generated):
         raise ConfigError(
-            f"`generated` has {len(x)} pictures but `baseline` has {len(other)}. Pass both models' "
-            "drawings of the same prompts and seeds, in the same order."
+            f"`generated` has {len(generated)} pictures but `baseline` has {len(baseline)}. Pass "
+            "both models' drawings of the same prompts and seeds, in the same order."
         )
-    if reference_groups is not None:
-        of_both = [_SamePrompts.of(drawn, y, groups, reference_groups) for drawn in (x, other)]
-        differences = of_both[0].values() - of_both[1].values()
-        return _jackknifed(float(differences[0]), (differences[1:],), confidence)
-    members = _groups(len(x), groups)
-    one, two = _Parts.of(x, y, members), _Parts.of(other, y, members)
-    n, m, across = len(x), len(y), one.across - two.across
-    estimate = one.within_mean() - two.within_mean() - 2 * across.sum() / (n * m)
-    left = -2 * (across.sum() - across) / (n * (m - 1))
-    sides = one.left_out() - two.left_out(), left
-    return _jackknifed(float(estimate), sides, confidence)
+    shared = KidReference(reference, prompts=reference_groups)
+    one, other = (shared.kid_of(drawn, groups=groups) for drawn in (generated, baseline))
+    return jackknife_interval(one.minus(other), confidence)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """The sums that a KID of n drawings in p groups and m reference pictures is made of.
-
-    Attributes:
-        sizes: (p,) drawings in each group.
-        within: (p,) of each group's drawings with all drawings but themselves.
-        inside: (p,) that part of `within` where both are of the group.
-        cross: (p,) of each group's drawings with all reference pictures.
-        across: (m,) of each reference picture with all drawings.
-    """
-
-    sizes: Tensor
-    within: Tensor
-    inside: Tensor
-    cross: Tensor
-    across: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, y: Tensor, members: Tensor) -> _Parts:
-        own = kernel_diagonal(x)
-        count = int(members.max()) + 1
-        inside = torch.zeros(count, dtype=torch.float64)
-        if count < len(x):
-            for group in range(count):
-                drawn = x[members == group]
-                inside[group] = kernel_row_sums(drawn, drawn).sum()
-            inside -= _by_group(own, members, count)
-        return cls(
-            sizes=_by_group(torch.ones(len(x)), members, count),
-            within=_by_group(kernel_row_sums(x, x) - own, members, count),
-            inside=inside,
-            cross=_by_group(kernel_row_sums(x, y), members, count),
-            across=kernel_row_sums(y, x),
-        )
-
-    def within_mean(self) -> Tensor:
-        """Return the kernel's mean over pairs of different drawings."""
-        n = self.sizes.sum()
-        return self.within.sum() / (n * (n - 1))
-
-    def left_out(self) -> Tensor:
-        """(p,) KID without each group, but for what does not depend on the drawings."""
-        n, m = self.sizes.sum() - self.sizes, len(self.across)
-        pairs = self.within.sum() - 2 * self.within + self.inside
-        return pairs / (n * (n - 1)) - 2 * (self.cross.sum() - self.cross) / (n * m)
-
-
-@dataclass(frozen=True)
-class _SamePrompts:
-    """The sums of a KID between two sets for the same p prompts, pairs of one prompt left out.
-
-    Attributes:
-        drawn: (p,) generated pictures of each prompt.
-        real: (p,) reference pictures of each.
-        within_drawn: (p,) of each prompt's generated pictures with those of other prompts.
-        within_real: (p,) likewise of reference pictures.
-        from_drawn: (p,) of each prompt's generated pictures with other prompts' reference ones.
-        from_real: (p,) the other way round.
-    """
-
-    drawn: Tensor
-    real: Tensor
-    within_drawn: Tensor
-    within_real: Tensor
-    from_drawn: Tensor
-    from_real: Tensor
-
-    @classmethod
-    def of(
-        cls, x: Tensor, y: Tensor, groups: Sequence[int] | None, reference_groups: Sequence[int]
-    ) -> _SamePrompts:
-        if groups is None:
-            raise ConfigError("`reference_groups` needs `groups` beside it: pass both or neither.")
-        of_x, of_y = numbered_prompts(groups, reference_groups, counts=(len(x), len(y)))
-        if min(len(set(groups)), len(set(reference_groups))) < _FEWEST_GROUPS:
-            raise _too_few(min(len(set(groups)), len(set(reference_groups))))
-        count = int(torch.cat([of_x, of_y]).max()) + 1
-        return cls(
-            _by_group(torch.ones(len(x)), of_x, count),
-            _by_group(torch.ones(len(y)), of_y, count),
-            _by_group(kernel_row_sums(x, x, (of_x, of_x)), of_x, count),
-            _by_group(kernel_row_sums(y, y, (of_y, of_y)), of_y, count),
-            _by_group(kernel_row_sums(x, y, (of_x, of_y)), of_x, count),
-            _by_group(kernel_row_sums(y, x, (of_y, of_x)), of_y, count),
-        )
-
-    def values(self) -> Tensor:
-        """(1 + p,) KID, then KID without each prompt."""
-        both_ways = _less_each(self.from_drawn + self.from_real) - self.from_real.sum()
-        return (
-            (2 * _less_each(self.within_drawn) - self.within_drawn.sum()) / _pairs(self.drawn)
-            + (2 * _less_each(self.within_real) - self.within_real.sum()) / _pairs(self.real)
-            - 2 * both_ways / _pairs(self.drawn, self.real)
-        )
-
-
-def _less_each(values: Tensor) -> Tensor:
-    """(p,) -> (1 + p,) the sum of all, then the sums without each."""
-    nothing = torch.zeros(1, dtype=torch.float64)
-    return values.sum() - torch.cat([nothing, values])
-
-
-def _pairs(one: Tensor, other: Tensor | None = None) -> Tensor:
-    """(p,) pictures of each prompt -> (1 + p,) pairs of two prompts: all, then without each."""
-    other = one if other is None else other
-    return _less_each(one) * _less_each(other) - _less_each(one * other)
-
-
-def _jackknifed(estimate: float, sides: Sequence[Tensor], confidence: float) -> Interval:
-    """Return the interval from the values with one left out, for each side that is sampled.
+def jackknife_interval(kid: LeftOutKid, confidence: float = 0.95) -> Interval:
+    """Return the interval of a KID, or of two KIDs' difference, by what it is with parts left out.
 
     The degrees of freedom are Welch's, of a sum of variances.
+
+    Raises:
+        ConfigError: too few parts to leave one out, or another confidence.
     """
+    if not kid.left_out:
+        raise ConfigError(
+            f"KID's interval needs {FEWEST_LEFT_OUT} pictures of either kind, and of "
+            f"{FEWEST_LEFT_OUT} captions where these have several. Draw for more captions, or "
+            "bring more pictures."
+        )
     variances = [
-        float((len(left) - 1) / len(left) * (left - left.mean()).square().sum()) for left in sides
+        float((len(left) - 1) / len(left) * (left - left.mean()).square().sum())
+        for left in kid.left_out
     ]
     total = sum(variances)
     if total == 0:
-        return Interval(estimate, estimate, estimate)
-    parts = zip(variances, sides, strict=True)
+        return Interval(kid.value, kid.value, kid.value)
+    parts = zip(variances, kid.left_out, strict=True)
     dof = total**2 / sum(one**2 / (len(left) - 1) for one, left in parts)
-    return Interval.around(estimate, _t_quantile(confidence, dof) * math.sqrt(total))
-
-
-def _by_group(values: Tensor, members: Tensor, count: int) -> Tensor:
-    """(n,) -> (count,) sums over each group."""
-    return torch.zeros(count, dtype=torch.float64).index_add(0, members, values.double())
-
-
-def _groups(count: int, groups: Sequence[int] | None) -> Tensor:
-    """(count,) -> the groups numbered from 0."""
-    if groups is None:
-        return torch.arange(count)
-    if len(groups) != count:
-        raise ConfigError(
-            f"`groups` has {len(groups)} numbers but there are {count} generated pictures. Pass "
-            "the caption of each picture."
-        )
-    numbers = {group: number for number, group in enumerate(sorted(set(groups)))}
-    if len(numbers) < _FEWEST_GROUPS:
-        raise _too_few(len(numbers))
-    return torch.tensor([numbers[group] for group in groups])
-
-
-def _too_few(groups: int) -> ConfigError:
-    return ConfigError(
-        f"KID's interval needs pictures of at least {_FEWEST_GROUPS} captions but got {groups}. "
-        "Draw for more captions, or pass no `groups`."
-    )
+    return Interval.around(kid.value, _t_quantile(confidence, dof) * math.sqrt(total))
 
 
 def _values(name: str, values: Sequence[float] | Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,41 +11,73 @@ from .errors import ConfigError
 from .vectors import checked
 
 __all__ = [
-    "kernel_diagonal",
-    "kernel_row_sums",
+    "cross_sums",
     "numbered_prompts",
+    "one_prompt_only",
     "squared_mmd",
     "two_sets",
+    "within_sums",
 ]
 
-# Rows of a kernel matrix held at once; MS COCO's whole matrix would not fit.
-_KERNEL_ROWS = 1024
+_BLOCK_VALUES = 2**24
+"""Values of a kernel matrix held at once, 128 MiB; MS COCO's whole matrix would not fit."""
 
 
-def kernel_row_sums(x: Tensor, y: Tensor, apart: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    """Return what each x_i sums to over all y_j under KID's kernel, (x . y / dim + 1)^3.
+def within_sums(
+    x: Tensor, prompts: Tensor | None = None, check_stop: Callable[[], None] = lambda: None
+) -> Tensor:
+    """Return what each x_i sums to over all other x_j under KID's kernel, (x . y / dim + 1)^3.
+
+    The kernel matrix is symmetric, so half of it is computed, and block by block.
 
     Args:
-        x: (n, dim).
-        y: (m, dim).
-        apart: (n,) and (m,) integers, the prompt of each picture: pairs of one prompt are left
-            out. None sums over all pairs.
+        x: (n, dim) float64.
+        prompts: (n,) integers: pairs of one prompt are left out. None leaves out each x_i itself.
+        check_stop: called before each block; raises to stop.
 
     Returns:
-        (n,); memory for some rows of the kernel matrix is needed, never for all.
+        (n,)
     """
-    sums = []
-    for start in range(0, len(x), _KERNEL_ROWS):
-        kernel = (x[start : start + _KERNEL_ROWS] @ y.T / x.shape[1] + 1).pow(3)
+    sums = torch.zeros(len(x), dtype=x.dtype)
+    for block in _blocks(len(x), len(x)):
+        check_stop()
+        kernel = _kernel(x[block], x[block.start :])
+        if prompts is None:
+            kernel.fill_diagonal_(0)
+        else:
+            kernel[prompts[block, None] == prompts[block.start :]] = 0
+        sums[block] += kernel.sum(dim=1)
+        sums[block.stop :] += kernel[:, block.stop - block.start :].sum(dim=0)
+    return sums
+
+
+def cross_sums(
+    x: Tensor,
+    y: Tensor,
+    apart: tuple[Tensor, Tensor] | None = None,
+    check_stop: Callable[[], None] = lambda: None,
+) -> tuple[Tensor, Tensor]:
+    """Return what each x_i sums to over all y_j, and each y_j over all x_i.
+
+    Args:
+        x: (n, dim) float64.
+        y: (m, dim) float64.
+        apart: (n,) and (m,) integers, the prompt of each picture: pairs of one prompt are left
+            out. None sums over all pairs.
+        check_stop: as in `within_sums`.
+
+    Returns:
+        (n,) and (m,)
+    """
+    of_x, of_y = torch.zeros(len(x), dtype=x.dtype), torch.zeros(len(y), dtype=y.dtype)
+    for block in _blocks(len(x), len(y)):
+        check_stop()
+        kernel = _kernel(x[block], y)
         if apart is not None:
-            kernel[apart[0][start : start + _KERNEL_ROWS, None] == apart[1]] = 0
-        sums.append(kernel.sum(dim=1))
-    return torch.cat(sums)
-
-
-def kernel_diagonal(x: Tensor) -> Tensor:
-    """Return KID's kernel of each vector with itself: (n, dim) -> (n,)."""
-    return (x.square().sum(dim=1) / x.shape[1] + 1).pow(3)
+            kernel[apart[0][block, None] == apart[1]] = 0
+        of_x[block] = kernel.sum(dim=1)
+        of_y += kernel.sum(dim=0)
+    return of_x, of_y
 
 
 def squared_mmd(x: Tensor, y: Tensor, apart: tuple[Tensor, Tensor] | None = None) -> float:
@@ -54,25 +86,22 @@ def squared_mmd(x: Tensor, y: Tensor, apart: tuple[Tensor, Tensor] | None = None
     Args:
         x: (n, dim).
         y: (m, dim).
-        apart: as in `kernel_row_sums`.
+        apart: as in `cross_sums`, and within the sets likewise.
 
     Raises:
         ConfigError: pictures of one prompt only, so that no pair is left.
     """
-
-    def within(vectors: Tensor, prompts: Tensor | None) -> float:
-        count = len(vectors)
-        if prompts is None:
-            pairs = kernel_row_sums(vectors, vectors) - kernel_diagonal(vectors)
-            return float(pairs.sum()) / (count * (count - 1))
-        pairs = kernel_row_sums(vectors, vectors, (prompts, prompts))
-        return float(pairs.sum()) / _pairs_left(prompts, prompts)
-
-    if apart is None:
-        across = float(kernel_row_sums(x, y).sum()) / (len(x) * len(y))
-        return within(x, None) + within(y, None) - 2 * across
-    across = float(kernel_row_sums(x, y, apart).sum()) / _pairs_left(*apart)
-    return within(x, apart[0]) + within(y, apart[1]) - 2 * across
+    n, m = len(x), len(y)
+    of_x = of_y = None
+    pairs = (n * (n - 1), m * (m - 1), n * m)
+    if apart is not None:
+        of_x, of_y = apart
+        pairs = (_pairs(of_x, of_x), _pairs(of_y, of_y), _pairs(of_x, of_y))
+    if min(pairs) == 0:
+        raise one_prompt_only()
+    sums = within_sums(x, of_x), within_sums(y, of_y), cross_sums(x, y, apart)[0]
+    one, other, across = (float(part.sum()) / of for part, of in zip(sums, pairs, strict=True))
+    return one + other - 2 * across
 
 
 def two_sets(
@@ -124,12 +153,28 @@ def numbered_prompts(
     return torch.tensor(drawn), torch.tensor(real)
 
 
-def _pairs_left(one: Tensor, other: Tensor) -> int:
-    """Return how many pairs are of two prompts."""
-    left = int((one[:, None] != other).sum())
-    if left == 0:
-        raise ConfigError(
-            "KID compares pictures of different prompts but got pictures of one prompt only. Draw "
-            "for more prompts, or larger subsets."
-        )
-    return left
+def one_prompt_only() -> ConfigError:
+    """Return what is wrong where no pair of two prompts is left."""
+    return ConfigError(
+        "KID compares pictures of different prompts but got pictures of one prompt only. Draw for "
+        "more prompts, or larger subsets."
+    )
+
+
+def _pairs(one: Tensor, other: Tensor) -> int:
+    """(n,) and (m,) numbers of prompts -> how many pairs of pictures are of two prompts."""
+    count = int(torch.cat([one, other]).max()) + 1
+    alike = torch.bincount(one, minlength=count) * torch.bincount(other, minlength=count)
+    return len(one) * len(other) - int(alike.sum())
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Yield the rows of a matrix in blocks that fit in memory."""
+    size = max(1, _BLOCK_VALUES // columns)
+    for start in range(0, rows, size):
+        yield slice(start, min(start + size, rows))
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    """(n, dim) and (m, dim) -> (n, m), in place as far as it goes: blocks are large."""
+    return (x @ y.T).div_(x.shape[1]).add_(1).pow_(3)

@@ -31,6 +31,7 @@ __all__ = [
     "diversities",
     "diversity",
     "embed",
+    "few_for_kid",
     "fid",
     "kid",
     "nearest",
@@ -141,7 +142,7 @@ def kid(
     """
     x, y = two_sets(generated, reference, fewest=2, measure="KID")
     apart = None if prompts is None else numbered_prompts(*prompts, counts=(len(x), len(y)))
-    warning = _few_for_kid(len(x), len(y), subset_size)
+    warning = few_for_kid(len(x), len(y), subset_size)
     if subset_size is None:
         return KidEstimate(squared_mmd(x, y, apart), None, None, 1, warning)
     _require_subsets(subset_size, num_subsets, min(len(x), len(y)))
@@ -159,6 +160,18 @@ def kid(
     estimates = torch.tensor(values, dtype=torch.float64)
     std = float(estimates.std(correction=0))
     return KidEstimate(float(estimates.mean()), std, subset_size, num_subsets, warning)
+
+
+def few_for_kid(generated: int, reference: int, subset_size: int | None) -> str:
+    """Return a sentence where a KID of so many pictures is not to be relied on, else nothing."""
+    used = min(generated, reference) if subset_size is None else subset_size
+    if used >= _FEW_FOR_KID:
+        return ""
+    return (
+        f"KID of {generated} generated and {reference} reference pictures"
+        f"{'' if subset_size is None else f', {subset_size} at a time,'} rests on fewer than "
+        f"{_FEW_FOR_KID}: chance moves it by as much as models differ. Draw or bring more."
+    )
 
 
 def fid(generated: Tensor, reference: Tensor) -> FidEstimate:
@@ -394,17 +407,6 @@ def _require_subsets(size: int, count: int, fewest: int) -> None:
         )
     if count < 1:
         raise ConfigError(f"`num_subsets` must be 1 or more but got {count}.")
-
-
-def _few_for_kid(generated: int, reference: int, subset_size: int | None) -> str:
-    used = min(generated, reference) if subset_size is None else subset_size
-    if used >= _FEW_FOR_KID:
-        return ""
-    return (
-        f"KID of {generated} generated and {reference} reference pictures"
-        f"{'' if subset_size is None else f', {subset_size} at a time,'} rests on fewer than "
-        f"{_FEW_FOR_KID}: chance moves it by as much as models differ. Draw or bring more."
-    )
 
 
 def _root_of_covariance(vectors: Tensor) -> Tensor:

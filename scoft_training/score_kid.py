@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from .grids import GridPicture
-from .intervals import Interval, kid_difference_interval, kid_interval
+from .intervals import Interval, jackknife_interval
+from .kid_sums import KidReference, LeftOutKid
 from .metric_network_interface import MetricNetwork
-from .metrics import fid, kid
+from .metrics import KidEstimate, few_for_kid, fid, kid
 from .picture_folders import PictureFile
 from .score_features import Vectors
 from .score_records import Difference, MetricValue
@@ -18,9 +20,6 @@ from .score_sets import Drawn
 from .score_values import Found, Setting, compared, ends, sentences
 
 __all__ = ["kid_values"]
-
-_KERNEL_VALUES = 200_000_000
-"""Differences between any two models, not only to the baseline, are taken up to such an effort."""
 
 _KID = (
     "unbiased MMD^2 under the kernel (x . y / dim + 1)^3 (Binkowski et al. 2018), x 1000 as papers "
@@ -35,9 +34,6 @@ _OWN_PICTURES = (
     "common use: where drawings resemble them, KID comes out a little lower"
 )
 _FID = "Frechet distance of the features (Heusel et al. 2017), for sets of one size only"
-
-_FEWEST = 3
-"""Pictures, or prompts of several, that a jackknife needs on either side."""
 
 
 @dataclass(frozen=True)
@@ -111,20 +107,20 @@ class _Kid:
         if fault := self._fault():
             found.warnings.append(fault)
             return found
-        size = self._setting.config.kid_subset_size
-        fewest = min(len(self._pictures.groups), len(self._against))
-        if size > fewest or size == 1:
-            found.warnings.append(
-                f"{self._title}: `kid_subset_size` {size} must be from 2 to {fewest}, the pictures "
-                "of the smaller set, so the whole sets are compared. Draw or bring more, or choose "
-                "another size."
-            )
-            size = 0
+        size = self._subset_size(found)
+        reference = KidReference(
+            self._reference,
+            prompts=self._reference_groups,
+            check_stop=self._setting.check_stop,
+        )
+        whole: dict[str, LeftOutKid] = {}
         for model, drawings in self._pictures.pictures.items():
-            value = self._value(drawings, size)
+            generated = self._vectors.of(drawings)
+            whole[model] = reference.kid_of(generated, groups=self._groups)
+            value = self._value(drawings, whole[model], size)
             found.values[model] = [value]
             _warn(found, self._title, value.note)
-        found.differences = list(self._differences())
+        found.differences = list(self._differences(whole))
         return found
 
     def fid(self) -> Found:
@@ -157,28 +153,48 @@ class _Kid:
             f"{counts[0]} drawn and {counts[1]} others. Draw or bring more."
         )
 
-    def _value(self, drawings: Sequence[GridPicture], size: int) -> MetricValue:
-        config, generated = self._setting.config, self._vectors.of(drawings)
+    def _subset_size(self, found: Found) -> int:
+        """Return how many pictures are in a subset, 0 for the whole sets, and say if not as asked.
+
+        Where pairs of one prompt are left out, a subset must hold pictures of two.
+        """
+        size, fewest = self._setting.config.kid_subset_size, 2
+        if self._groups is not None and self._reference_groups is not None:
+            sides = self._groups, self._reference_groups
+            fewest = 1 + max(max(Counter(side).values()) for side in sides)
+        most = min(len(self._pictures.groups), len(self._against))
+        if size == 0 or fewest <= size <= most:
+            return size
+        found.warnings.append(
+            f"{self._title}: `kid_subset_size` {size} must be from {fewest} to {most}, the "
+            "pictures of the smaller set, so the whole sets are compared. Draw or bring more, or "
+            "choose another size."
+        )
+        return 0
+
+    def _estimate(
+        self, drawings: Sequence[GridPicture], whole: LeftOutKid, size: int
+    ) -> KidEstimate:
+        """Return KID over subsets if asked for, else that of the whole sets."""
+        if not size:
+            warning = few_for_kid(len(drawings), len(self._against), None)
+            return KidEstimate(whole.value, None, None, 1, warning)
         prompts = None
         if self._groups is not None and self._reference_groups is not None:
             prompts = self._groups, self._reference_groups
-        estimate = kid(
-            generated,
+        return kid(
+            self._vectors.of(drawings),
             self._reference,
-            subset_size=size or None,
-            num_subsets=config.kid_subsets,
-            seed=config.seed,
+            subset_size=size,
+            num_subsets=self._setting.config.kid_subsets,
+            seed=self._setting.config.seed,
             keys=([one.sha256 for one in drawings], [one.sha256 for one in self._against]),
             prompts=prompts,
         )
-        interval = None
-        if min(self._units) >= _FEWEST:
-            interval = kid_interval(
-                generated,
-                self._reference,
-                groups=self._groups,
-                reference_groups=self._reference_groups,
-            ).scaled(1000)
+
+    def _value(self, drawings: Sequence[GridPicture], whole: LeftOutKid, size: int) -> MetricValue:
+        estimate = self._estimate(drawings, whole, size)
+        interval = jackknife_interval(whole).scaled(1000) if whole.left_out else None
         return self._record(
             self._key,
             self._title,
@@ -194,7 +210,12 @@ class _Kid:
     def _rule(self, size: int) -> str:
         subsets = self._setting.config.kid_subsets
         parts = [f"{self._title}: {_KID}"]
-        parts.append(f"mean of {subsets} subsets of {size} pictures" if size else "whole sets")
+        parts.append(
+            f"mean of {subsets} subsets of {size} pictures, intervals and differences of the whole "
+            "sets"
+            if size
+            else "whole sets"
+        )
         if self._reference_groups is not None:
             parts.append(_SAME_PROMPTS)
         prompts, real = self._setting.grid.prompts, {one.sha256 for one in self._against}
@@ -218,30 +239,18 @@ class _Kid:
             **more,
         )
 
-    def _differences(self) -> Iterator[Difference]:
+    def _differences(self, whole: Mapping[str, LeftOutKid]) -> Iterator[Difference]:
         for one, other in self._pairs():
-            mine, its = self._pictures.pictures[one], self._pictures.pictures[other]
-            if min(self._units) >= _FEWEST:
-                interval = kid_difference_interval(
-                    self._vectors.of(mine),
-                    self._vectors.of(its),
-                    self._reference,
-                    groups=self._groups,
-                    reference_groups=self._reference_groups,
-                ).scaled(1000)
-                yield Difference(one, other, self._key, interval.mean, interval.low, interval.high)
-            else:
-                difference = self._value(mine, 0).value - self._value(its, 0).value
-                yield Difference(one, other, self._key, difference)
+            difference = whole[one].minus(whole[other])
+            interval = jackknife_interval(difference).scaled(1000) if difference.left_out else None
+            yield Difference(one, other, self._key, 1000 * difference.value, *ends(interval))
 
     def _pairs(self) -> list[tuple[str, str]]:
-        """Return (model, baseline): of each model, and of all others where that takes seconds."""
+        """Return (model, baseline), of each model first, then of the others: later, earlier."""
         names, baseline = list(self._pictures.pictures), self._setting.config.baseline
         pairs = [(name, baseline) for name in names if baseline in names and name != baseline]
         others = combinations((name for name in names if name != baseline), 2)
-        further = [(later, earlier) for earlier, later in others]
-        effort = len(self._pictures.groups) * len(self._against) * len(further)
-        return pairs + further if effort <= _KERNEL_VALUES else pairs
+        return pairs + [(later, earlier) for earlier, later in others]
 
 
 def _warn(found: Found, title: str, note: str) -> None:

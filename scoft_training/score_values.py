@@ -5,6 +5,7 @@ Not here: which pictures (`score_sets`) and which measures (`score_metrics`, `sc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +22,16 @@ __all__ = ["Found", "Setting", "compared", "ends", "over_captions", "sentences"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What is scored: the grid, those of its models that are, what they are compared with, how."""
+    """What is scored: the grid, those of its models that are, what they are compared with, how.
+
+    `check_stop` is called now and then by what takes long; it raises to stop.
+    """
 
     grid: Grid
     models: tuple[GridModel, ...]
     compared: ComparedPictures
     config: ScoreConfig
+    check_stop: Callable[[], None] = lambda: None
 
     def drawn(self, role: str, **which: Any) -> Drawn | None:
         """Return `score_sets.drawn` of these models."""

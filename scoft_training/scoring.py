@@ -148,7 +148,7 @@ def score_grid(
             check_stop=check_stop,
         )
         yield PhaseEvent("list pictures", 1, 1)
-        setting = Setting(grid, models, compared, request.config)
+        setting = Setting(grid, models, compared, request.config, check_stop)
         warnings += [*compared.warnings, *lacks(setting, request.dataset)]
         features = request.features or (work or request.grid) / _FEATURES
         scores = yield from _scores(setting, request, features, warnings, check_stop)
@@ -183,7 +183,7 @@ def score_folder(
         grid = _folder_as_grid(request.folder, pictures)
         sources = {"reference": f"folder {request.reference.resolve().name}"}
         compared = ComparedPictures(tuple(reference), sources=sources)
-        setting = Setting(grid, grid.models, compared, config)
+        setting = Setting(grid, grid.models, compared, config, check_stop)
         scores = yield from _scores(setting, request, request.features, [], check_stop)
     except StopRequested:
         yield StoppedEvent(0, _STOPPED)

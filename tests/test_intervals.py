@@ -236,7 +236,7 @@ ONE = torch.ones(4, 3)
         ),
         (
             lambda: kid_interval(ONE[:2], ONE),
-            "KID's interval needs at least 3 .* got 2 generated and 4 reference",
+            "KID's interval needs 3 pictures of either kind, and of 3 captions",
         ),
         (lambda: kid_interval(ONE, ONE * torch.nan), "`reference` holds NaN"),
         (lambda: kid_interval(random(4, 3), ONE, 1.0), "`confidence` must lie between 0 and 1"),
@@ -246,15 +246,15 @@ ONE = torch.ones(4, 3)
         ),
         (
             lambda: kid_interval(ONE, ONE, groups=[5, 9, 9, 5]),
-            "at least 3 captions but got 2. Draw for more captions, or pass no `groups`",
+            "of 3 captions where these have several. Draw for more captions",
         ),
         (
             lambda: kid_interval(ONE, ONE, reference_groups=[0, 1, 2, 3]),
-            "`reference_groups` needs `groups` beside it",
+            "prompts of the reference pictures are known, .* pass `groups` beside them",
         ),
         (
             lambda: kid_interval(ONE, ONE, groups=[0, 1, 2, 3], reference_groups=[0, 0, 1, 1]),
-            "at least 3 captions but got 2",
+            "of 3 captions where these have several",
         ),
         (
             lambda: kid_difference_interval(ONE, torch.ones(5, 3), ONE),

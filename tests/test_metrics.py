@@ -63,7 +63,7 @@ def test_kid_equals_plain_loops_also_over_several_blocks_of_rows(monkeypatch):
     generated, reference = random(11, 5), 1.5 * random(7, 5, seed=1) + 0.3
     expected = pytest.approx(kid_by_loops(generated.tolist(), reference.tolist()), rel=1e-11)
     assert kid(generated, reference).value == expected
-    monkeypatch.setattr(kernels, "_KERNEL_ROWS", 3)
+    monkeypatch.setattr(kernels, "_BLOCK_VALUES", 22)
     assert kid(generated, reference).value == expected
 
 
@@ -229,7 +229,7 @@ def test_with_keys_rounding_changes_no_subset_either():
 
 
 def test_pairs_of_one_prompt_are_left_out_of_all_three_means(monkeypatch):
-    monkeypatch.setattr(kernels, "_KERNEL_ROWS", 4)
+    monkeypatch.setattr(kernels, "_BLOCK_VALUES", 20)
     generated, reference = random(6, 5), random(7, 5, seed=1)
     prompts = [3, 3, 9, 4, 9, 3], [9, 4, 4, 3, 9, 3, 4]
 

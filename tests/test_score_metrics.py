@@ -6,7 +6,6 @@ import math
 import pytest
 import torch
 
-from scoft_training import score_kid
 from scoft_training.config import ScoreConfig
 from scoft_training.grids import Grid, GridModel, GridPicture, GridPrompt
 from scoft_training.picture_folders import PictureFile
@@ -50,9 +49,11 @@ def scored(tmp_path, prompts, vectors, *, models=("base", "LoRA"), compared=None
     setting = Setting(grid, tuple(known), compared or ComparedPictures(), ScoreConfig(**options))
     files = [PictureFile(one.path, one.sha256) for one in pictures]
     rows = list(vectors.values())
-    for file in (*setting.compared.reference, *setting.compared.training):
-        files.append(file)
-        rows.append(REAL[file.sha256])
+    compared = setting.compared
+    for file in (*compared.reference, *compared.training, *compared.general):
+        if file.sha256 in REAL:
+            files.append(file)
+            rows.append(REAL[file.sha256])
     filled = Vectors()
     filled.fill(files, torch.stack(rows))
     return setting, filled
@@ -333,6 +334,34 @@ def test_kid_over_subsets_says_so_and_has_their_spread(tmp_path):
 
     assert value.std > 0
     assert "mean of 7 subsets of 2 pictures" in value.convention
+    # What the interval is of is said beside it: the whole sets.
+    assert "intervals and differences of the whole sets" in value.convention
+    whole, _ = kid_setting(tmp_path)
+    (of_all,) = kid_values(whole, Network(), filled).values["base"]
+    assert (value.low, value.high) == (of_all.low, of_all.high)
+    assert value.value != of_all.value
+
+
+def test_a_subset_holds_pictures_of_two_prompts_where_those_of_one_do_not_count(tmp_path):
+    prompts = [GridPrompt(letter, "neutral", (1, 2)) for letter in "abc"]
+    vectors = {
+        ("base", index, seed): at(50 * index + 10 * seed) for index in range(3) for seed in (1, 2)
+    }
+    compared = ComparedPictures(
+        general=files(tmp_path, "one", "two", "three"), general_prompts=("a", "b", "c")
+    )
+    options = {"compared": compared, "models": ("base",)}
+    setting, filled = scored(tmp_path, prompts, vectors, kid_subset_size=2, **options)
+
+    found = kid_values(setting, Network(), filled)
+
+    # Two drawings may be of one prompt, so that no pair would be left.
+    assert "`kid_subset_size` 2 must be from 3 to 3" in found.warnings[0]
+    (value,) = found.values["base"]
+    assert "whole sets" in value.convention
+    setting, _ = scored(tmp_path, prompts, vectors, kid_subset_size=3, **options)
+    (value,) = kid_values(setting, Network(), filled).values["base"]
+    assert "subsets of 3 pictures" in value.convention
 
 
 @pytest.mark.parametrize("size", [1, 4])
@@ -361,7 +390,7 @@ def test_fid_comes_only_when_asked_for_and_with_its_warning(tmp_path):
     assert any(one.baseline == "base" and one.key == "fid_reference" for one in found.differences)
 
 
-def test_differences_of_kid_go_to_the_baseline_and_between_others_if_quick(tmp_path, monkeypatch):
+def test_differences_of_kid_go_to_the_baseline_and_between_all_others(tmp_path):
     names = ["base", "one", "two"]
     prompts = [GridPrompt(f"caption {index}", "test", (1,)) for index in range(3)]
     vectors = {
@@ -380,9 +409,7 @@ def test_differences_of_kid_go_to_the_baseline_and_between_others_if_quick(tmp_p
 
     assert pairs() == [("one", "base"), ("two", "base"), ("two", "one")]
     assert pairs(baseline="two") == [("base", "two"), ("one", "two"), ("one", "base")]
-    # 3 drawings x 3 pictures for one more pair.
-    monkeypatch.setattr(score_kid, "_KERNEL_VALUES", 8)
-    assert pairs() == [("one", "base"), ("two", "base")]
+    assert pairs(baseline="three") == [("one", "base"), ("two", "base"), ("two", "one")]
 
 
 def test_too_few_pictures_for_an_interval_still_give_a_value(tmp_path):
