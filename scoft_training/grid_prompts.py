@@ -11,6 +11,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -245,11 +246,12 @@ def _prompt(values: Mapping[str, Any], seeds: tuple[int, ...], where: str) -> Gr
         raise ConfigError(f"{where} `text` is missing. Write the prompt there.")
     if role not in ROLES:
         raise ConfigError(f"{where} {unknown_name('role', str(role), ROLES)}")
-    given = values.get("seeds") or []
-    try:
-        own = tuple(int(seed) for seed in (given if isinstance(given, list) else [given]))
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where} `seeds` must be whole numbers but got {given!r}.") from error
+    given = values.get("seeds")
+    listed = given if isinstance(given, list) else [] if given is None else [given]
+    # JSON has numbers, a table their digits; 1.5 and true are neither.
+    if not all(re.fullmatch("[0-9]{1,19}", str(seed)) for seed in listed):
+        raise ConfigError(f"{where} `seeds` must be whole numbers from 0 but got {given!r}.")
+    own = tuple(int(seed) for seed in listed)
     return GridPrompt(text.strip(), role, tuple(dict.fromkeys(own)) or seeds)
 
 

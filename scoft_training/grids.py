@@ -17,10 +17,11 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
+from unicodedata import normalize
 
 from torch import Tensor
 
@@ -53,7 +54,9 @@ BASE = "base"
 
 _FORMAT = 1
 _HEAD, _PICTURES = "grid.json", "pictures.jsonl"
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123"}
+_RESERVED = {"con", "prn", "aux", "nul"} | {
+    f"{port}{n}" for port in ("com", "lpt") for n in "0123456789"
+}
 _MAX_SEED = 2**63 - 1
 
 
@@ -211,7 +214,7 @@ def extended(grid: Grid, models: Iterable[GridModel], prompts: Iterable[GridProm
         known_prompt = asked.get(prompt.key, dataclasses.replace(prompt, seeds=()))
         seeds = tuple(dict.fromkeys((*known_prompt.seeds, *prompt.seeds)))
         asked[prompt.key] = dataclasses.replace(known_prompt, seeds=seeds)
-    counts = (len(found), tuple(len(prompt.seeds) for prompt in asked.values()))
+    counts = _counts(found, asked.values())
     if grid.rounds and grid.rounds[-1] == counts:
         return grid
     return dataclasses.replace(
@@ -332,6 +335,8 @@ def read_grid(folder: Path) -> Grid:
             pictures=(),
             rounds=tuple((one["models"], tuple(one["seeds"])) for one in values["rounds"]),
         )
+        if grid.rounds[-1:] != (_counts(grid.models, grid.prompts),):
+            raise ValueError("its rounds do not add up to its models and prompts")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path}: cannot be read ({error}). Put it back, or draw the grid into a new folder."
@@ -355,14 +360,21 @@ def _read_pictures(grid: Grid) -> tuple[GridPicture, ...]:
         try:
             values = json.loads(line)
             cell = (values["model"], values["prompt"], values["seed"])
-            picture = GridPicture(*cell, grid.folder / values["file"], values["sha256"])
+            # A grid of somebody else's may name any file of this machine.
+            if cell in asked and _lies_inside(values["file"]):
+                path = grid.folder / values["file"]
+                found[cell] = GridPicture(*cell, path, str(values["sha256"]))
         # A killed process may leave half a line; its picture is drawn again.
         except (ValueError, KeyError, TypeError):
             continue
-        if cell in asked:
-            found[cell] = picture
     there = (picture for picture in found.values() if picture.path.is_file())
     return tuple(sorted(there, key=lambda one: asked[one.model, one.prompt, one.seed]))
+
+
+def _lies_inside(name: str) -> bool:
+    """Tell whether a path leads nowhere else, on any system: `../x`, `/x`, `C:/x`."""
+    path = PureWindowsPath(name)
+    return not (path.drive or path.root or ".." in path.parts)
 
 
 def _ends_whole(path: Path) -> bool:
@@ -371,11 +383,18 @@ def _ends_whole(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
+def _counts(models: Collection[Any], prompts: Iterable[GridPrompt]) -> tuple[int, tuple[int, ...]]:
+    """Return what `Grid.rounds` says of them."""
+    return len(models), tuple(len(prompt.seeds) for prompt in prompts)
+
+
 def _slugs(models: Sequence[GridModel]) -> dict[str, str]:
     """Return a folder's name for each model; adding models changes none."""
     taken, slugs = set(_RESERVED), {}
     for model in models:
-        slug = re.sub(r"\W+", "-", model.name.casefold()).strip("-_")[:60]
+        # One spelling of accents: to some disks both are one name.
+        name = normalize("NFC", model.name.casefold())
+        slug = re.sub(r"\W+", "-", name).strip("-_")[:60]
         if not slug or slug in taken:
             slug = f"{slug}-{digest_text(model.name)[:8]}".strip("-")
         taken.add(slug)

@@ -202,13 +202,15 @@ def test_files_of_every_kind_are_read(tmp_path):
     ]
     (tmp_path / "a.jsonl").write_text(
         '{"text": "a house", "role": "train", "seeds": [4, 5, 4]}\n\n{"text": "그릇", "seeds": 6}\n'
-        '{"text": "a boat"}',
+        '{"text": "a boat"}\n{"text": "a cup", "seeds": 0}\n{"text": "a jug", "seeds": []}',
         encoding="utf-8",
     )
     assert read_prompts(tmp_path / "a.jsonl", (1,)) == [
         GridPrompt("a house", "train", (4, 5)),
         GridPrompt("그릇", "test", (6,)),
         GridPrompt("a boat", "test", (1,)),
+        GridPrompt("a cup", "test", (0,)),
+        GridPrompt("a jug", "test", (1,)),
     ]
     (tmp_path / "a.csv").write_text('seeds,text,role\n"4 5","a house, red",train\n,a boat,\n,,\n')
     assert read_prompts(tmp_path / "a.csv", (1,)) == [
@@ -228,6 +230,9 @@ def test_files_of_every_kind_are_read(tmp_path):
         ("a.jsonl", b'{"text": " "}', "a.jsonl, line 1: `text` is missing"),
         ("a.jsonl", b'{"text": "a", "role": "tset"}', "line 1: Unknown role 'tset'"),
         ("a.jsonl", b'{"text": "a", "seeds": ["x"]}', "`seeds` must be whole numbers"),
+        ("a.jsonl", b'{"text": "a", "seeds": [1.5]}', "`seeds` must be whole numbers"),
+        ("a.jsonl", b'{"text": "a", "seeds": true}', "`seeds` must be whole numbers"),
+        ("a.jsonl", b'{"text": "a", "seeds": -1}', "whole numbers from 0 but got -1"),
         ("a.csv", b"prompt\na house\n", "has no column `text`"),
         ("a.csv", b"text,seeds\na house,1.5\n", "line 2: `seeds` must be whole numbers"),
     ],

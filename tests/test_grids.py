@@ -1,6 +1,7 @@
 """A grid's folder: what is asked for keeps its place, and what is drawn is found again."""
 
 import json
+from unicodedata import normalize
 
 import pytest
 
@@ -83,6 +84,28 @@ def test_half_a_line_is_passed_over_and_the_next_one_stands_by_itself(grid):
     assert read_grid(grid.folder).pictures == (first, second)
 
 
+def test_a_line_of_another_kind_is_passed_over_and_no_file_outside_is_taken(grid):
+    write_grid(grid)
+    inside = draw(grid, "base", 0, 1)
+    line = json.loads((grid.folder / "pictures.jsonl").read_text())
+    secret = grid.folder.parent / "secret.png"
+    secret.write_bytes(b"secret")
+    others = [
+        {**line, "seed": 2, "file": "../secret.png"},
+        {**line, "seed": 2, "file": str(secret)},
+        {**line, "seed": 2, "file": r"C:\secret.png"},
+        {**line, "seed": 2, "file": r"..\secret.png"},
+        {**line, "model": ["base"]},
+        {**line, "prompt": {}},
+        {**line, "seed": 2, "file": 3},
+        [1],
+        7,
+    ]
+    with (grid.folder / "pictures.jsonl").open("a") as file:
+        file.writelines(json.dumps(other) + "\n" for other in others)
+    assert read_grid(grid.folder).pictures == (inside,)
+
+
 def test_what_is_added_moves_nothing_that_was_there(grid):
     before = batches(grid, "one", 2)
     assert before == [
@@ -117,13 +140,15 @@ def test_the_same_caption_of_two_pictures_and_roles_are_different_prompts(grid):
 
 
 def test_models_whose_names_clean_alike_have_folders_of_their_own(grid):
-    names = ["step 150", "step-150", "Step 150", "???", "!!!", "모델", "con", "../up"]
+    names = ["step 150", "step-150", "Step 150", "???", "!!!", "모델", "con", "../up", "com7"]
+    # The same letters in two spellings of Unicode.
+    names.append(normalize("NFD", "모델"))
     many = extended(grid, [GridModel(name, "3" * 64) for name in names], [])
     folders = [picture_name(many, name, 0, 1).split("/")[1] for name in names]
-    assert len({folder.casefold() for folder in folders}) == len(names)
+    assert len({normalize("NFC", folder.casefold()) for folder in folders}) == len(names)
     assert folders[0] == "step-150"
     assert folders[5] == "모델"
-    assert "con" not in folders
+    assert not {"con", "com7"} & set(folders)
     assert all(folder.strip("./") == folder != "" for folder in folders)
     assert picture_name(many, "step 150", 11, 5) == "pictures/step-150/0012-seed5.png"
     # What comes later changes no folder.
@@ -163,7 +188,15 @@ def test_a_folder_without_a_grid_and_a_broken_one_are_refused(grid):
     path.write_text(json.dumps({**values, "format": 2}))
     with pytest.raises(DatasetError, match="is of format 2, and this version reads 1"):
         read_grid(grid.folder)
-    for broken in ("{", json.dumps({**values, "prompts": [{"txt": "a"}]}), "[]"):
+    # By hand: a prompt more, which no round would draw.
+    prompts = [*values["prompts"], {"text": "a", "role": "test", "seeds": [1]}]
+    for broken in (
+        "{",
+        json.dumps({**values, "prompts": [{"txt": "a"}]}),
+        json.dumps({**values, "prompts": prompts}),
+        json.dumps({**values, "rounds": []}),
+        "[]",
+    ):
         path.write_text(broken)
         with pytest.raises(DatasetError, match=r"grid.json: cannot be read .* Put it back"):
             read_grid(grid.folder)
