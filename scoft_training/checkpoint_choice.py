@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .score_records import Difference, MetricValue, ModelScores, Scores, Suggestion
 from .text_tables import decimals, ranged
 
-__all__ = ["TRIPLE", "CurvePoint", "curves", "run_ids", "suggest"]
+__all__ = ["TRIPLE", "CurvePoint", "curves", "run_ids", "run_name", "suggest"]
 
 TRIPLE = ("copies", "knows", "forgot")
 """The three questions, by the names of `ModelScores`' properties; lower is better in all three."""
@@ -103,6 +103,22 @@ def run_ids(scores: Scores) -> tuple[str | None, ...]:
     """Return the runs that the checkpoints come from, each once, in the models' order."""
     found = [one.model.run_id for one in scores.models if one.model.step is not None]
     return tuple(dict.fromkeys(found))
+
+
+def run_name(scores: Scores, run_id: str | None) -> str:
+    """Return what a run's checkpoints' names begin with, as `plain` in "plain step 300".
+
+    Args:
+        scores: of a grid.
+        run_id: of `run_ids`.
+
+    Returns:
+        the id itself where their names do not begin alike, and "checkpoints" where there is none.
+    """
+    models = [one.model for one in scores.models if one.model.run_id == run_id]
+    ends = {one.name: f"step {one.step}" for one in models if one.step is not None}
+    begun = {name.removesuffix(end).rstrip() for name, end in ends.items() if name.endswith(end)}
+    return begun.pop() if len(begun) == 1 and "" not in begun else run_id or "checkpoints"
 
 
 def _least_worse(best: str, differences: Sequence[Difference]) -> dict[str, float]:

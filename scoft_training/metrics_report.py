@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .checkpoint_choice import TRIPLE, curves, run_ids
+from .checkpoint_choice import TRIPLE, curves, run_ids, run_name
 from .files import write_aside, write_text
 from .grids import Grid
 from .metric_sheets import (
@@ -229,7 +229,7 @@ def _curve(scores: Scores, name: str) -> Plot | None:
         if sum(point.step > 0 for point in points) > 1:
             series.append(
                 Series(
-                    _run_name(scores, run),
+                    run_name(scores, run),
                     [point.step for point in points],
                     [point.value for point in points],
                     [point.low for point in points],
@@ -249,14 +249,6 @@ def _curve(scores: Scores, name: str) -> Plot | None:
         mark=None if suggestion is None else suggestion.step,
         mark_name=f"suggested{of}",
     )
-
-
-def _run_name(scores: Scores, run: str | None) -> str:
-    """Return what its checkpoints' names begin with, as `plain` in "plain step 300", or its id."""
-    models = [one.model for one in scores.models if one.model.run_id == run]
-    ends = {one.name: f"step {one.step}" for one in models if one.step is not None}
-    begun = {name.removesuffix(end).rstrip() for name, end in ends.items() if name.endswith(end)}
-    return begun.pop() if len(begun) == 1 and "" not in begun else run or "checkpoints"
 
 
 def _numbers(scores: Scores) -> Iterator[str]:

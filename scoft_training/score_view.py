@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .checkpoint_choice import TRIPLE
+from .checkpoint_choice import TRIPLE, run_name
 from .score_comparison import QUESTIONS, baseline_of, differences_from, verdict
 from .score_records import Difference, MetricValue, ModelScores, Scores
 from .text_tables import decimals
@@ -25,8 +25,9 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
 
     Returns:
         "name", "base" and "baseline"; "questions", each with the metric that answers it and the
-        decimals of its values and differences; "models" and "differences", each with a value or
-        None a question; "suggestion" and "warnings".
+        decimals of its values and differences; "models", with the name of the run whose
+        "step" they are, and "differences", each with a value or None a question; "suggestion"
+        and "warnings".
 
     Raises:
         ConfigError: no model has the baseline's name.
@@ -43,6 +44,7 @@ def scores_for_page(scores: Scores, baseline: str = "") -> dict[str, Any]:
             {
                 "name": one.model.name,
                 "step": one.model.step,
+                "run": None if one.model.step is None else run_name(scores, one.model.run_id),
                 "values": [_value(_answer(one, name), *best[name]) for name in TRIPLE],
             }
             for one in scores.models

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scoft_training.checkpoint_choice import CurvePoint, curves, run_ids, suggest
+from scoft_training.checkpoint_choice import CurvePoint, curves, run_ids, run_name, suggest
 from scoft_training.grids import GridModel
 from scoft_training.score_records import Difference, MetricValue, ModelScores, Scores
 
@@ -162,3 +162,23 @@ def test_curves_of_several_runs_are_told_apart():
 
 def test_there_are_no_curves_without_steps():
     assert curves(made_scores(scored(None, 20.0))) == {"copies": [], "knows": [], "forgot": []}
+
+
+@pytest.mark.parametrize(
+    ("names", "run_id", "called"),
+    [
+        (["plain step 100", "plain step 200"], "0ffe1cd8", "plain"),
+        (["step 100", "step 200"], "0ffe1cd8", "0ffe1cd8"),
+        (["a step 100", "b step 200"], "0ffe1cd8", "0ffe1cd8"),
+        (["mine", "his"], "0ffe1cd8", "0ffe1cd8"),
+        (["step 100", "step 200"], None, "checkpoints"),
+    ],
+)
+def test_a_run_is_called_what_its_checkpoints_names_begin_with(names, run_id, called):
+    models = [
+        scored(100 * number, 20.0, run_id=run_id, name=name)
+        for number, name in enumerate(names, start=1)
+    ]
+    other = scored(100, 20.0, run_id="other", name="other step 100")
+    scores = Scores("grid", "base", {}, (scored(None, 30.0), *models, other))
+    assert run_name(scores, run_id) == called

@@ -22,6 +22,7 @@ def test_a_page_is_told_of_every_model_a_value_for_each_question():
     assert digits == [(3, 3), (1, 1), (1, 2)]
     base, first, *_, other = seen["models"]
     assert (base["name"], base["step"], first["step"]) == ("base", None, 100)
+    assert (base["run"], first["run"], other["run"]) == (None, "run1", None)
     assert first["values"][1] == {"value": 24.0, "low": 22.0, "high": 26.0, "mark": ""}
     # Another LoRA copies as little; no interval of another reaches what the base forgot, -0.25.
     assert [value["mark"] for value in base["values"]] == ["lowest", "", "best"]

@@ -144,8 +144,8 @@ export class ScoreView {
   /** Questions with a value at two steps or more have a curve. */
   renderTabs() {
     const drawn = (this.scores?.questions ?? [])
-      .map(({ name }, index) => ({ name, index, curve: this.curve(index) }))
-      .filter(({ curve }) => curve.points.length > 1);
+      .map(({ name }, index) => ({ name, index }))
+      .filter(({ index }) => this.curves(index).some(({ points }) => points.length > 1));
     this.chartBox.hidden = drawn.length === 0;
     if (!drawn.some(({ index }) => index === this.question)) this.question = drawn[0]?.index ?? 0;
     replaceChildren(
@@ -172,24 +172,28 @@ export class ScoreView {
       tab.setAttribute("aria-pressed", String(isShown));
     }
     const { suggestion } = this.scores;
-    const curves = [this.curve(this.question), ...this.levels(this.question)];
+    const curves = [...this.curves(this.question), ...this.levels(this.question)];
     this.chart.update(curves, { log: false, smoothing: 0, mark: suggestion?.step ?? null });
   }
 
-  /** The values of one question over the steps. */
-  curve(index) {
+  /** The values of one question over the steps, a curve a run. */
+  curves(index) {
     const { name } = this.scores.questions[index];
-    const steps = this.scores.models
-      .filter((model) => isNumber(model.step) && model.values[index])
-      .map((model) => ({ step: model.step, ...model.values[index] }))
-      .sort((a, b) => a.step - b.step);
-    return {
-      key: name,
-      label: name,
-      points: steps.map(({ step, value }) => [step, value]),
-      intervals: steps.map(({ step, low, high }) => [step, low, high]),
-      sparse: true,
-    };
+    const steps = this.scores.models.filter((model) => isNumber(model.step) && model.values[index]);
+    const runs = [...new Set(steps.map(({ run }) => run))];
+    return runs.map((run, place) => {
+      const own = steps
+        .filter((model) => model.run === run)
+        .map((model) => ({ step: model.step, ...model.values[index] }))
+        .sort((a, b) => a.step - b.step);
+      return {
+        key: runs.length === 1 ? name : `run-${place}`,
+        label: runs.length === 1 ? name : run,
+        points: own.map(({ step, value }) => [step, value]),
+        intervals: own.map(({ step, low, high }) => [step, low, high]),
+        sparse: true,
+      };
+    });
   }
 
   /** The models that are no step of a run, as values to compare the curve with. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 from made_scores import OTHER, made_scores
@@ -131,6 +132,27 @@ def test_steps_are_curves_with_intervals_the_others_levels_and_the_suggestion_is
         for one in (".scoft-cursor line", ".scoft-mark")
     )
     assert cursor == mark
+
+
+def test_each_run_has_a_curve_of_its_own(page, server):
+    scores = made_scores()
+    base, *steps = scores.models[:4]
+    other = [
+        dataclasses.replace(
+            one, model=dataclasses.replace(one.model, name=f"b {one.model.name}", run_id="run2")
+        )
+        for one in steps[:2]
+    ]
+    add(page, server, METRICS, dataclasses.replace(scores, models=(base, *steps, *other)))
+    found = page.locator(".scoft-line[d]:not(.scoft-interval):not(.scoft-level)").evaluate_all(
+        "(lines) => lines.map((line) => [line.dataset.key, line.getAttribute('d')])"
+    )
+    # A line has as many corners as its run has steps, always to the right.
+    corners = {key: [float(x) for x in re.findall(r"[ML]([\d.]+)", path)] for key, path in found}
+    assert {key: len(places) for key, places in corners.items()} == {"run-0": 3, "run-1": 2}
+    assert all(places == sorted(set(places)) for places in corners.values())
+    legend = page.locator(".scoft-legend-item").all_inner_texts()
+    assert [text.split()[0] for text in legend] == ["run1", "b", "base"]
 
 
 def test_models_that_are_no_steps_have_no_curve(page, server):
