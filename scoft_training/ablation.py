@@ -7,6 +7,7 @@ stops between two notes is gone on with by the trainings, drawings and scorings 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from .ablation_config import Ablation, Arm, Culture
 from .ablation_records import (
     Trained,
     TrialResult,
-    read_result,
     result_of,
     write_result,
     write_trained,
 )
 from .ablation_report import write_ablation_report
 from .ablation_state import AblationState, work_of
-from .events import Event, FinishedEvent, PhaseEvent, WarningEvent
+from .errors import ScoftError
+from .events import Event, FinishedEvent, PhaseEvent, TrialEvent, WarningEvent
 from .files import write_json
 from .grid_drawing import GridRequest, GridSource, draw_grid
 from .grids import GridPrompt
@@ -47,6 +48,22 @@ def run_ablation(
     return _Run(ablation, should_stop).events()
 
 
+@contextlib.contextmanager
+def _told_of(where: str) -> Iterator[None]:
+    """Begin the sentence of an error with the trial that it stopped."""
+    try:
+        yield
+    except ScoftError as error:
+        raise type(error)(f"{where}: {error}") from error
+
+
+def _drop_checkpoints(run_folder: Path) -> None:
+    """Delete what only a training that is not finished needs: six times the LoRA, as a rule."""
+    for path in (run_folder / "checkpoints").glob("step-*.safetensors"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 class _Run:
     """The state of one call."""
 
@@ -54,15 +71,20 @@ class _Run:
         self._ablation = ablation
         self._should_stop = should_stop
         self._state = AblationState(ablation)
+        self._said: set[str] = set()
 
     def events(self) -> Iterator[Event]:
+        # In this order, so that what is quick to find out comes before gigabytes are loaded.
+        self._state.require_sets()
         yield PhaseEvent("load models", 0, 1)
         self._state.find_base()
-        yield PhaseEvent("load models", 1, 1)
         self._state.require_ready()
+        self._state.require_backbones()
+        yield PhaseEvent("load models", 1, 1)
         for culture in self._ablation.cultures:
-            if not (yield from self._draw_negatives(culture)):
-                return
+            with _told_of(culture.name):
+                if not (yield from self._draw_negatives(culture)):
+                    return
         results: list[TrialResult] = []
         report: Path | None = None
         for seed in self._ablation.seeds:
@@ -71,8 +93,6 @@ class _Run:
                 if result is None:
                     return
                 results.append(result)
-                total = len(self._ablation.seeds) * len(self._ablation.cultures)
-                yield PhaseEvent("trials", len(results), total)
             report = write_ablation_report(self._ablation, results)
         yield FinishedEvent(0, str(report))
 
@@ -105,20 +125,39 @@ class _Run:
         """Train, draw and measure all arms with a seed; None when it was stopped."""
         ablation = self._ablation
         prompts, warnings = self._state.prompts(culture, seed)
+        for warning in warnings:
+            if warning not in self._said:
+                yield WarningEvent(warning)
+        self._said.update(warnings)
+        result = self._state.finished(culture, seed, prompts)
+        if result is not None:
+            return result
         trained: dict[str, Trained] = {}
         for arm in ablation.trained_arms:
-            made = yield from self._train(culture, arm, seed)
+            with _told_of(f"{culture.name}, {arm.name}, seed {seed}"):
+                made = yield from self._train(culture, arm, seed)
             if made is None:
                 return None
             trained[arm.name] = made
-        folder = self._state.grid_folder(culture, seed, prompts)
-        path = self._state.result_path(culture, seed, folder, trained)
-        result = read_result(path, ablation.folder)
-        # A network that was not there may be there now; what was measured is kept, too.
-        if result is not None and result.measured_by(ablation.score):
+        # A note may have been lost while the figures were not.
+        result = self._state.finished(culture, seed, prompts)
+        if result is not None:
             return result
-        yield from (WarningEvent(text) for text in warnings)
+        with _told_of(f"{culture.name}, seed {seed}"):
+            return (yield from self._measure(culture, seed, prompts, trained))
+
+    def _measure(
+        self,
+        culture: Culture,
+        seed: int,
+        prompts: list[GridPrompt],
+        trained: Mapping[str, Trained],
+    ) -> Generator[Event, None, TrialResult | None]:
+        """Draw and score all arms with a seed; None when it was stopped."""
+        ablation = self._ablation
+        folder = self._state.grid_folder(culture, seed, prompts)
         models = self._state.models(folder, trained)
+        yield self._trial_event("drawing and measuring", culture, None, seed)
         if not (yield from self._draw(folder, prompts, models, trained)):
             return None
         scores = yield from score_grid(
@@ -144,16 +183,32 @@ class _Run:
             models=models,
             seconds={name: one.seconds for name, one in trained.items()},
         )
+        path = self._state.result_path(culture, seed, folder, trained)
         write_result(path, result, ablation.folder)
         return result
+
+    def _trial_event(self, part: str, culture: Culture, arm: Arm | None, seed: int) -> TrialEvent:
+        ablation = self._ablation
+        arms = ablation.trained_arms if arm is not None else (arm,)
+        seeds, cultures = ablation.seeds, ablation.cultures
+        place = seeds.index(seed) * len(cultures) + cultures.index(culture)
+        return TrialEvent(
+            part=part,
+            number=place * len(arms) + arms.index(arm) + 1,
+            total=len(seeds) * len(cultures) * len(arms),
+            culture=culture.name,
+            arm=arm.name if arm is not None else "",
+            seed=seed,
+        )
 
     def _train(
         self, culture: Culture, arm: Arm, seed: int
     ) -> Generator[Event, None, Trained | None]:
         """Train an arm, or find it trained; None when it was stopped."""
-        known = self._state.known(culture, arm, seed)
-        if known is not None:
+        known = self._state.noted(culture, arm, seed)
+        if known is not None and known.lora.is_file():
             return known
+        yield self._trial_event("training", culture, arm, seed)
         request = RunRequest(
             dataset=culture.dataset,
             base=self._ablation.base,
@@ -170,8 +225,10 @@ class _Run:
         if not isinstance(last, FinishedEvent):
             return None
         lora = Path(last.name)
+        if not last.already_done:
+            _drop_checkpoints(lora.parent)
         seconds = sum(step["seconds"] for step in read_steps(lora.parent))
-        trained = Trained(lora, lora.parent.name, seconds)
+        trained = Trained(lora, lora.parent.name, seconds, self._state.lora_digest(lora))
         write_trained(self._state.trained_path(culture, arm, seed), trained)
         return trained
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import ConfigError
 from .terminal import quiet_libraries, show_events
+from .text_tables import aligned
 
 if TYPE_CHECKING:
     from .ablation_config import Ablation
@@ -94,29 +95,26 @@ def _of_a_file(arguments: argparse.Namespace) -> int:
 
 
 def _plan(ablation: Ablation, *, as_json: bool) -> int:
-    from .ablation_plan import PlannedTrial, plan_ablation
+    from .ablation_plan import PlannedNegatives, PlannedTrial, plan_ablation, still_to_do
 
     quiet_libraries()
-    trials = []
+    trials: list[PlannedTrial] = []
+    negatives: list[PlannedNegatives] = []
     for one in plan_ablation(ablation):
         if isinstance(one, PlannedTrial):
             trials.append(one)
+        elif isinstance(one, PlannedNegatives):
+            negatives.append(one)
         else:
             print(one.message, file=sys.stderr)
     if as_json:
-        for trial in trials:
-            print(json.dumps({"event": "trial", **dataclasses.asdict(trial)}, ensure_ascii=False))
+        for kind, planned in (("negatives", negatives), ("trial", trials)):
+            for each in planned:
+                values = {"event": kind, **dataclasses.asdict(each)}
+                print(json.dumps(values, ensure_ascii=False))
         return 0
-    widths = [max(len(getattr(trial, name)) for trial in trials) for name in ("culture", "arm")]
-    for trial in trials:
-        culture, arm = trial.culture.ljust(widths[0]), trial.arm.ljust(widths[1])
-        print(f"{culture}  seed {trial.seed}  {arm}  {_state(trial)}")
-    to_train = sum(trial.steps for trial in trials if not trial.trained)
-    to_draw = sum(trial.pictures - trial.drawn for trial in trials)
-    print(
-        f"{len(trials)} trials in {ablation.folder}: {to_train} training steps and {to_draw} "
-        "pictures are still to be made."
-    )
+    rows = [[one.culture, f"seed {one.seed}", one.arm, _state(one)] for one in trials]
+    print("\n".join([*aligned(rows), *still_to_do(ablation, trials, negatives)]))
     return 0
 
 

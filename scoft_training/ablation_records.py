@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .config import ScoreConfig
 from .files import write_json
 from .score_records import Scores
 
@@ -41,11 +40,19 @@ SECONDS = "seconds"
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training: its LoRA, its run's id, and the seconds that its steps took."""
+    """A finished training.
+
+    Attributes:
+        lora: its LoRA's file, which may be gone by now.
+        run_id: of its run.
+        seconds: that its steps took, over all sittings.
+        sha256: of the LoRA's weights, as grids have it.
+    """
 
     lora: Path
     run_id: str
     seconds: float
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,12 @@ class Metric:
     key: str
     title: str
     better: str
+    unit: str = ""
+
+    @property
+    def heading(self) -> str:
+        """Title and unit, as over a column."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,7 @@ class TrialResult:
         conventions: of the scoring.
         warnings: likewise.
         settings: what the grid was drawn and scored with.
+        absent_networks: that were to measure and were not there.
     """
 
     culture: str
@@ -82,12 +96,7 @@ class TrialResult:
     conventions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def measured_by(self, config: ScoreConfig) -> bool:
-        """Whether every network that is asked for was there to measure with."""
-        likeness = [name.strip() for name in config.similarity_networks.split(",")]
-        asked = {config.kid_network, config.clip_network, config.diversity_network, *likeness}
-        return asked - {"", "none"} <= set(self.settings["networks"])
+    absent_networks: tuple[str, ...] = ()
 
 
 def result_of(
@@ -115,9 +124,8 @@ def result_of(
         measured = scores.of(model)
         figures[arm] = {}
         for metric in measured.metrics if measured else ():
-            title = f"{metric.title}, {metric.unit}" if metric.unit else metric.title
             figures[arm][metric.key] = metric.value
-            metrics[metric.key] = Metric(metric.key, title, metric.better)
+            metrics[metric.key] = Metric(metric.key, metric.title, metric.better, metric.unit)
         figures[arm][SECONDS] = seconds.get(arm, 0.0)
     return TrialResult(
         culture=culture,
@@ -135,6 +143,7 @@ def result_of(
             "networks": dict(scores.networks),
             "versions": dict(scores.versions),
         },
+        absent_networks=scores.absent_networks,
     )
 
 
@@ -156,6 +165,7 @@ def read_result(path: Path, folder: Path) -> TrialResult | None:
                 "metrics": tuple(Metric(**one) for one in values["metrics"]),
                 "conventions": tuple(values["conventions"]),
                 "warnings": tuple(values["warnings"]),
+                "absent_networks": tuple(values["absent_networks"]),
             }
         )
     except (KeyError, TypeError):
@@ -164,18 +174,21 @@ def read_result(path: Path, folder: Path) -> TrialResult | None:
 
 def write_trained(path: Path, trained: Trained) -> None:
     """Note a finished training."""
-    lora = str(trained.lora.absolute())
-    write_json(path, {"lora": lora, "run_id": trained.run_id, "seconds": trained.seconds})
+    write_json(path, dataclasses.asdict(trained) | {"lora": str(trained.lora.absolute())})
 
 
 def read_trained(path: Path) -> Trained | None:
-    """Return what `write_trained` wrote; None where that, or the LoRA itself, is gone."""
+    """Return what `write_trained` wrote; None where there is no such file, or a damaged one."""
     values = read_record(path)
     try:
-        trained = Trained(Path(values["lora"]), str(values["run_id"]), float(values["seconds"]))
+        return Trained(
+            Path(values["lora"]),
+            str(values["run_id"]),
+            float(values["seconds"]),
+            str(values["sha256"]),
+        )
     except (KeyError, TypeError, ValueError):
         return None
-    return trained if trained.lora.is_file() else None
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import pages
-from .ablation_config import Ablation
+from .ablation_config import Ablation, Arm
 from .ablation_records import SECONDS, Metric, TrialResult
 from .ablation_tables import (
     Column,
+    Estimate,
     Figures,
     Sheet,
     Table,
@@ -29,13 +30,16 @@ from .ablation_tables import (
     mean_of_cultures,
     over_seeds,
     paired_differences,
+    parted,
 )
 from .config import TrainConfig, options
+from .errors import DatasetError
 from .files import write_json, write_text
 from .grids import read_grid
 from .metric_sheets import same_seed_sheet
-from .paper_figures import PAPER_NOTE, paper_overall, paper_per_culture
+from .paper_figures import PAPER_NOTE, is_paper_base, paper_overall, paper_per_culture
 from .plots import Plot, interval_plot
+from .text_tables import decimals
 
 __all__ = ["ablation_sheets", "write_ablation_report"]
 
@@ -53,9 +57,7 @@ class _Gathered:
         self.arms = [arm.name for arm in ablation.arms]
         self.seeds = sorted({result.seed for result in results})
         self.cultures = [one.name for one in ablation.cultures]
-        found = {metric.key: metric for result in results for metric in result.metrics}
-        found[SECONDS] = Metric(SECONDS, "seconds of training", "lower")
-        self.metrics = found
+        self.metrics = _metrics(results)
         by_trial = {(result.culture, result.seed): result.figures for result in results}
         self.by_culture: dict[str, dict[str, list[Figures]]] = {
             culture: {
@@ -64,7 +66,7 @@ class _Gathered:
             }
             for culture in self.cultures
         }
-        self.overall = mean_of_cultures(self.by_culture, found)
+        self.overall = mean_of_cultures(self.by_culture, self.metrics)
 
     @property
     def memorization(self) -> list[str]:
@@ -78,13 +80,13 @@ class _Gathered:
         shown = {*_TABLE_1, *self.memorization, SECONDS}
         return [*(key for key in self.metrics if key not in shown), SECONDS]
 
-    def columns(self, keys: Iterable[str]) -> list[Column]:
-        """Return the columns of those figures that were measured."""
-        return [
-            Column(key, self.metrics[key].title, _digits(key))
-            for key in keys
-            if key in self.metrics
-        ]
+    def columns(self, keys: Iterable[str], table: Table) -> list[Column]:
+        """Return the columns of those figures that were measured, as exact as a table's are."""
+        measured = [key for key in keys if key in self.metrics]
+        digits = {
+            key: _digits(row[key] for row in table.values() if key in row) for key in measured
+        }
+        return [Column(key, self.metrics[key].heading, digits[key]) for key in measured]
 
     def lacking(self, key: str) -> list[str]:
         """Return the cultures of which not every trial has a figure."""
@@ -93,6 +95,21 @@ class _Gathered:
             for culture, arms in self.by_culture.items()
             if not all(key in trial for trials in arms.values() for trial in trials)
         ]
+
+
+def _metrics(results: Sequence[TrialResult]) -> dict[str, Metric]:
+    """Return what the figures are; where trials differ in a unit, it names both."""
+    units: dict[str, list[str]] = {}
+    found: dict[str, Metric] = {}
+    for metric in (metric for result in results for metric in result.metrics):
+        found.setdefault(metric.key, metric)
+        if metric.unit not in units.setdefault(metric.key, []):
+            units[metric.key].append(metric.unit)
+    found = {
+        key: dataclasses.replace(metric, unit=" or ".join(units[key]))
+        for key, metric in found.items()
+    }
+    return {**found, SECONDS: Metric(SECONDS, "seconds of training", "lower")}
 
 
 def write_ablation_report(ablation: Ablation, results: Sequence[TrialResult]) -> Path:
@@ -109,7 +126,8 @@ def write_ablation_report(ablation: Ablation, results: Sequence[TrialResult]) ->
     sheets = ablation_sheets(ablation, results)
     folder = ablation.folder
     for sheet in sheets:
-        write_text(folder / "tables" / f"{sheet.name}.csv", csv_table(sheet.header, sheet.rows))
+        header, rows = parted(sheet.header, sheet.rows)
+        write_text(folder / "tables" / f"{sheet.name}.csv", csv_table(header, rows))
     write_text(folder / "tables.md", _markdown(gathered, sheets))
     write_text(folder / "figures.csv", _all_figures(gathered))
     write_json(folder / "tables.json", _as_json(gathered, sheets))
@@ -159,18 +177,49 @@ def _sheet(
     beside: dict[str, dict[str, str]] = {}
     if paper is not None:
         beside = {
-            arm: {key: f"{value:.3f}" for key, value in paper_overall(paper, arm).items()}
-            for arm in gathered.arms
+            arm.name: {
+                key: f"{value:.3f}"
+                for key, value in paper_overall(paper, arm.name).items()
+                if _as_in_the_paper(gathered.ablation, arm, key)
+            }
+            for arm in gathered.ablation.arms
         }
-    header, rows = cells(table, gathered.columns(keys), beside, "paper")
-    notes = [
-        f"{gathered.metrics[key].title}: without {', '.join(lacking)}, where it was not measured."
-        for key in keys
-        if key in gathered.metrics
-        and 0 < len(lacking := gathered.lacking(key))
-        and len(lacking) < len(gathered.cultures)
-    ]
-    return _with_note(Sheet(name, title, tuple(header), tuple(map(tuple, rows)), " ".join(notes)))
+    header, rows = cells(table, gathered.columns(keys, table), beside, "paper")
+    notes = " ".join(_notes(gathered, [key for key in keys if key in gathered.metrics]))
+    return _with_note(Sheet(name, title, tuple(header), tuple(map(tuple, rows)), notes))
+
+
+def _notes(gathered: _Gathered, keys: Iterable[str]) -> Iterator[str]:
+    """Say of figures over all cultures what their means do not show."""
+    for key in keys:
+        lacking, title = gathered.lacking(key), gathered.metrics[key].title
+        if 0 < len(lacking) < len(gathered.cultures):
+            yield f"{title}: without {', '.join(lacking)}, where it was not measured."
+        compared = {one.general for one in gathered.ablation.cultures if one.name not in lacking}
+        if key == "kid_general" and len(compared) > 1:
+            each = "; ".join(
+                f"{one.name} {one.general.name if one.general else 'with the drawings of the base'}"
+                for one in gathered.ablation.cultures
+                if one.name not in lacking
+            )
+            yield f"{title}: the mean is over comparisons with different pictures ({each})."
+
+
+def _as_in_the_paper(ablation: Ablation, arm: Arm, key: str) -> bool:
+    """Whether the paper's number of a figure may stand beside one's own.
+
+    A distance or likeness under another network is another measure, and a LoRA that somebody calls
+    `sd` is not the paper's base.
+    """
+    score = ablation.score
+    network = {
+        "kid": score.kid_network == "inception",
+        "clip": score.clip_network.startswith("clip_vit_"),
+        "diversity": score.diversity_network == "dreamsim",
+        # Their networks are in the keys.
+        "similarity": True,
+    }
+    return network[key.partition("_")[0]] and (arm.train is None) == is_paper_base(arm.name)
 
 
 def _with_note(sheet: Sheet) -> Sheet:
@@ -185,15 +234,17 @@ def _per_culture(gathered: _Gathered, key: str) -> Sheet:
     per_arm: Table = {arm: {} for arm in gathered.arms}
     beside: dict[str, dict[str, str]] = {}
     for culture, results in gathered.by_culture.items():
-        for arm, row in over_seeds(results, [key]).items():
+        for name, row in over_seeds(results, [key]).items():
             if key in row:
-                per_arm[arm][culture] = row[key]
-            reported = paper_per_culture(key, arm, culture)
-            if reported is not None:
-                beside.setdefault(arm, {})[culture] = f"{reported:.3f}"
-    columns = [Column(culture, culture, _digits(key)) for culture in gathered.cultures]
+                per_arm[name][culture] = row[key]
+        for arm in gathered.ablation.arms:
+            reported = paper_per_culture(key, arm.name, culture)
+            if reported is not None and _as_in_the_paper(gathered.ablation, arm, key):
+                beside.setdefault(arm.name, {})[culture] = f"{reported:.3f}"
+    digits = _digits(one for row in per_arm.values() for one in row.values())
+    columns = [Column(culture, culture, digits) for culture in gathered.cultures]
     header, rows = cells(per_arm, columns, beside, "paper")
-    title = f"{gathered.metrics[key].title}, per culture (the paper's table 4)"
+    title = f"{gathered.metrics[key].heading}, per culture (the paper's table 4)"
     return _with_note(Sheet(f"per_culture_{key}", title, tuple(header), tuple(map(tuple, rows))))
 
 
@@ -203,11 +254,11 @@ def _plots(gathered: _Gathered) -> dict[str, Plot]:
     keys = [key for key in (*_TABLE_1, *gathered.memorization) if key in gathered.metrics]
     plots = {}
     for key in dict.fromkeys(keys):
-        if plot := _plot(gathered, key, gathered.metrics[key].title, overall):
+        if plot := _plot(gathered, key, gathered.metrics[key].heading, overall):
             plots[key] = plot
     if len(gathered.cultures) > 1 and "kid_reference" in gathered.metrics:
         for culture, results in gathered.by_culture.items():
-            title = f"{gathered.metrics['kid_reference'].title}, {culture}"
+            title = f"{gathered.metrics['kid_reference'].heading}, {culture}"
             table = over_seeds(results, ["kid_reference"])
             if plot := _plot(gathered, "kid_reference", title, table):
                 plots[f"kid_reference-{culture}"] = plot
@@ -221,7 +272,7 @@ def _plot(gathered: _Gathered, key: str, title: str, table: Table) -> Plot | Non
         return None
     better = gathered.metrics[key].better
     note = f"{better} is better" if better else ""
-    return interval_plot(title, note, rows, digits=_digits(key))
+    return interval_plot(title, note, rows, digits=_digits(one for _, one in found))
 
 
 def _markdown(gathered: _Gathered, sheets: Iterable[Sheet]) -> str:
@@ -296,21 +347,23 @@ def _page(gathered: _Gathered, sheets: Iterable[Sheet], plots: Mapping[str, str]
 
 def _pictures(gathered: _Gathered, culture: str) -> str:
     result = next(one for one in gathered.results if one.culture == culture)
-    grid = read_grid(result.grid)
+    try:
+        grid = read_grid(result.grid)
+    except DatasetError:
+        return "<p>The drawings are gone; the numbers were measured before.</p>"
     sheet = same_seed_sheet(grid, models=list(result.models.values()))
     names = ", ".join(result.models)
     return pages.picture_tag(sheet, f"Drawings of {names} for the same prompts", kind="JPEG")
 
 
 def _arms_table(ablation: Ablation) -> str:
-    """The options in which arms differ, a row an option, a column an arm."""
+    """The options in which arms differ from each other or from the defaults, a column an arm."""
     trained = [(arm.name, arm.train) for arm in ablation.arms if arm.train is not None]
-    differing = [
-        option.name
+    rows = [
+        [option.name, *(str(getattr(config, option.name)) for _, config in trained)]
         for option in options(TrainConfig)
-        if len({getattr(config, option.name) for _, config in trained}) > 1
+        if {getattr(config, option.name) for _, config in trained} != {option.default}
     ]
-    rows = [[name, *(str(getattr(config, name)) for _, config in trained)] for name in differing]
     return pages.table(["option", *(name for name, _ in trained)], rows)
 
 
@@ -352,7 +405,5 @@ def _list(sentences: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{html.escape(one)}</li>' for one in sentences)}</ul>"
 
 
-def _digits(key: str) -> int:
-    if key == SECONDS:
-        return 0
-    return 2 if key.startswith(("kid_", "fid_")) else 3
+def _digits(estimates: Iterable[Estimate]) -> int:
+    return decimals((one.mean, one.low, one.high) for one in estimates)

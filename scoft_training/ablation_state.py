@@ -7,22 +7,28 @@ options. So nothing is found that was made of something else, and a changed opti
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
+
 from . import __version__
 from .ablation_config import Ablation, Arm, Culture
-from .ablation_records import Trained, read_record, read_trained
-from .config import TrainConfig
+from .ablation_records import Trained, TrialResult, read_record, read_result, read_trained
+from .backbones import backbone_names, load_backbone
+from .config import ScoreConfig, TrainConfig
 from .data import dataset_digest, read_dataset
 from .data_sources import find_source
-from .errors import ConfigError, DatasetError
+from .errors import ConfigError, DatasetError, unknown_name
 from .files import digest_json
 from .grid_drawing import drawing_settings
 from .grid_prompts import dataset_prompts
 from .grids import BASE, GridPrompt, is_grid, read_grid
-from .models import load_base, resolve_device, resolve_precision
+from .lora_files import read_lora
+from .lora_layers import lora_digest, weights_by_path
+from .models import LORA_TARGETS, load_base, resolve_device, resolve_precision
 from .overlays import overlaid
 from .score_plan import require_names
 from .work_folder import complete_dataset, default_work_folder
@@ -53,35 +59,86 @@ class AblationState:
         self._device = resolve_device(ablation.device)
         self._draw_dtype = resolve_precision(ablation.draw.precision, self._device)
         self._base_digest = ""
+        self._unet: nn.Module | None = None
         self._digests: dict[tuple[Any, ...], str] = {}
 
+    def require_sets(self) -> None:
+        """Refuse what would fail in the end, as far as it shows without the base.
+
+        Raises:
+            ConfigError: an unknown network, a general folder that is missing, or nothing would be
+                measured.
+            DatasetError: a set cannot be read.
+        """
+        ablation = self._ablation
+        require_names(ablation.score)
+        for arm, name in self._backbones():
+            if name not in backbone_names():
+                known = backbone_names()
+                raise ConfigError(
+                    f"[arms.{arm.name}]: {unknown_name('perceptual backbone', name, known)}"
+                )
+        for culture in ablation.cultures:
+            if culture.general is not None and not culture.general.is_dir():
+                raise ConfigError(
+                    f"{culture.general}: is no folder. Name one of pictures as `general`, or leave "
+                    "it out."
+                )
+            prompts, _ = self.prompts(culture, ablation.seeds[0])
+            _require_measured(culture, ablation.score, {prompt.role for prompt in prompts})
+
     def find_base(self) -> None:
-        """Load the base once for its digest, which all names depend on; before all else."""
+        """Load the base once for its digest, which all names depend on; before what follows."""
         base = load_base(
             self._ablation.base,
             dtype=self._draw_dtype,
             allow_download=self._ablation.allow_download,
         )
         self._base_digest = base.digest
+        # LoRAs are told apart by names and shapes; the weights can go.
+        self._unet = base.unet.to("meta")
 
     def require_ready(self) -> None:
-        """Refuse what would fail after hours: before the first training all sets are looked at.
+        """Refuse what would fail after hours: before the first training every arm is looked at.
 
         Raises:
-            ConfigError: an unknown network is to measure, or a general folder is missing.
-            DatasetError: a set cannot be read, or lacks what an arm trains with.
+            DatasetError: a set lacks what an arm trains with.
         """
-        require_names(self._ablation.score)
         for culture in self._ablation.cultures:
-            if culture.general is not None and not culture.general.is_dir():
-                raise ConfigError(
-                    f"{culture.general}: is no folder. Name one of pictures as `general`, or leave "
-                    "it out."
-                )
             self.find_negatives(culture)
-            self.prompts(culture, self._ablation.seeds[0])
             for arm in self._ablation.trained_arms:
-                self.known(culture, arm, self._ablation.seeds[0])
+                self.noted(culture, arm, self._ablation.seeds[0])
+
+    def require_backbones(self) -> None:
+        """Load each backbone of a training that is to come, so that a missing one shows at once.
+
+        Raises:
+            ModelFileError: its weights are not found.
+            ConfigError: its library is not installed.
+        """
+        ablation = self._ablation
+        trials = [(culture, seed) for culture in ablation.cultures for seed in ablation.seeds]
+        wanted = {
+            name
+            for arm, name in self._backbones()
+            if not all(self.noted(culture, arm, seed) for culture, seed in trials)
+        }
+        for name in sorted(wanted):
+            load_backbone(
+                name,
+                device="cpu",
+                dtype=torch.float32,
+                allow_download=ablation.allow_download,
+            )
+
+    def _backbones(self) -> Iterator[tuple[Arm, str]]:
+        """Yield each trained arm with each network that its losses look through."""
+        for arm in self._ablation.trained_arms:
+            config = self._ablation.train_of(arm, 0)
+            if config.uses_backbone:
+                yield arm, config.perceptual_backbone
+            if config.lpips_weight:
+                yield arm, "lpips"
 
     def find_negatives(self, culture: Culture) -> bool:
         """Find the set that was drawn for a culture; returns whether none has to be drawn."""
@@ -111,10 +168,6 @@ class AblationState:
         prompts, warnings = dataset_prompts(culture.dataset, work_of(culture), config)
         if culture.general is not None:
             prompts = [prompt for prompt in prompts if prompt.role != "general"]
-        if not prompts:
-            raise ConfigError(
-                "[grid] asks for no picture at all. Raise `train_captions` or `neutral_prompts`."
-            )
         return prompts, warnings
 
     def grid_folder(self, culture: Culture, seed: int, prompts: list[GridPrompt]) -> Path:
@@ -129,22 +182,59 @@ class AblationState:
         return self._ablation.folder / "grids" / name
 
     def models(self, folder: Path, trained: Mapping[str, Trained]) -> dict[str, str]:
-        """Return each arm's name in the grid: its own, unless another training has that there."""
-        there = (
-            {one.name: one.run_id for one in read_grid(folder).models} if is_grid(folder) else {}
-        )
+        """Return each arm's name in the grid: its own, unless another LoRA has that there."""
+        models = read_grid(folder).models if is_grid(folder) else ()
+        there = {model.name: model.lora_sha256 for model in models}
         names = {arm.name: BASE for arm in self._ablation.arms if arm.train is None}
         for arm, one in trained.items():
-            taken = there.get(arm, one.run_id) != one.run_id
-            names[arm] = f"{arm} {one.run_id[:_SHORT]}" if taken else arm
+            taken = there.get(arm, one.sha256) != one.sha256
+            names[arm] = f"{arm} {one.sha256[:_SHORT]}" if taken else arm
         return names
 
-    def known(self, culture: Culture, arm: Arm, seed: int) -> Trained | None:
+    def noted(self, culture: Culture, arm: Arm, seed: int) -> Trained | None:
         """Return an arm's training if it is noted; one that waits for its negatives is not."""
         waits = self._draws_negatives(culture) and self.negatives[culture.name] is None
         if waits and self._ablation.train_of(arm, seed).uses_negatives:
             return None
         return read_trained(self.trained_path(culture, arm, seed))
+
+    def finished(
+        self, culture: Culture, seed: int, prompts: list[GridPrompt]
+    ) -> TrialResult | None:
+        """Return what was measured of a culture and seed, if all of it was.
+
+        Its LoRAs and drawings may be gone: numbers that are there need them no more.
+        """
+        trained = {}
+        for arm in self._ablation.trained_arms:
+            noted = self.noted(culture, arm, seed)
+            if noted is None:
+                return None
+            trained[arm.name] = noted
+        folder = self.grid_folder(culture, seed, prompts)
+        path = self.result_path(culture, seed, folder, trained)
+        result = read_result(path, self._ablation.folder)
+        # A network that was not there may be there now.
+        return None if result is None or result.absent_networks else result
+
+    def lora_digest(self, path: Path) -> str:
+        """Return the digest of a LoRA's weights, as grids have it.
+
+        Raises:
+            ModelFileError: it cannot be read, or is no LoRA for the base.
+        """
+        if self._unet is None:
+            raise RuntimeError("`find_base` comes before `lora_digest`.")
+        return lora_digest(read_lora(path, self._unet))
+
+    def lora_bytes(self, config: TrainConfig) -> int:
+        """Return about how large an arm's LoRA gets: two matrices a layer in float32."""
+        if self._unet is None:
+            raise RuntimeError("`find_base` comes before `lora_bytes`.")
+        layers = weights_by_path(self._unet)
+        ends = tuple(f".{name}" for name in LORA_TARGETS)
+        sides = [layer.weight.shape for path, layer in layers.items() if path.endswith(ends)]
+        return 4 * config.rank * sum(shape[0] + shape[1] for shape in sides)
 
     def trained_path(self, culture: Culture, arm: Arm, seed: int) -> Path:
         """Return where an arm's training is noted.
@@ -186,7 +276,7 @@ class AblationState:
         """Return where the figures of a culture and seed are noted."""
         key = {
             "grid": grid.name,
-            "arms": {name: one.run_id for name, one in trained.items()},
+            "arms": {name: one.sha256 for name, one in trained.items()},
             "base": self._ablation.arms[0].name,
             "score": dataclasses.asdict(self._ablation.score),
             "general": _stamp(culture.general),
@@ -209,6 +299,25 @@ class AblationState:
                 overlaid(read_dataset(culture.dataset, "test"), work_of(culture))
             )
         return self._digests[key]
+
+
+def _require_measured(culture: Culture, score: ScoreConfig, roles: Set[str]) -> None:
+    """Refuse a trial that would be trained and drawn for nothing."""
+    measured = (
+        (score.kid_network, {"test", "neutral"}),
+        (score.clip_network, {"test", "train"}),
+        (score.similarity_networks, {"train"}),
+        (score.diversity_network, {"test", "train"}),
+    )
+    for networks, wanted in measured:
+        if networks not in ("", "none") and roles & wanted:
+            return
+    drawn = ", ".join(sorted(roles - {"general"})) or "none"
+    raise ConfigError(
+        f"{culture.name}: nothing would be measured: pictures are drawn for these prompts: "
+        f"{drawn}, and [score] names no network for them. Raise `train_captions` or "
+        "`neutral_prompts` in [grid], or name networks in [score]."
+    )
 
 
 def work_of(culture: Culture) -> Path:

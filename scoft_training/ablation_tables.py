@@ -26,7 +26,10 @@ __all__ = [
     "mean_of_cultures",
     "over_seeds",
     "paired_differences",
+    "parted",
 ]
+
+_PLUS_MINUS = " ± "
 
 Figures: TypeAlias = Mapping[str, float]
 """Figure -> value, of one trial."""
@@ -54,7 +57,7 @@ class Estimate:
         mean = _rounded(self.mean, digits)
         if self.half_width is None:
             return mean
-        return f"{mean} ± {self.half_width:.{digits}f}"
+        return f"{mean}{_PLUS_MINUS}{self.half_width:.{digits}f}"
 
 
 Table: TypeAlias = "dict[str, dict[str, Estimate]]"
@@ -203,6 +206,21 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as Markdown; a cell of names and numbers needs no escaping."""
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def parted(
+    header: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return a table with each `19.6 ± 1.2` as two columns, so that spreadsheets read numbers."""
+    columns = [list(column) for column in zip(header, *rows, strict=True)]
+    found: list[list[str]] = []
+    for title, *column in columns:
+        pairs = [cell.partition(_PLUS_MINUS) for cell in column]
+        found.append([title, *(mean for mean, _, _ in pairs)])
+        if any(sign for _, sign, _ in pairs):
+            found.append([f"{title} ±", *(half for _, _, half in pairs)])
+    whole = [list(row) for row in zip(*found, strict=True)]
+    return whole[0], whole[1:]
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "StepEvent",
     "StopRequested",
     "StoppedEvent",
+    "TrialEvent",
     "ValidationEvent",
     "WarningEvent",
     "stop_check",
@@ -169,6 +170,21 @@ class NegativeEvent:
 
 
 @dataclass(frozen=True)
+class TrialEvent:
+    """A trial of an ablation begins, the `number`-th of `total`, counted from 1.
+
+    `part` is what is done of it, say "training" or "drawing"; `arm` is empty for all arms at once.
+    """
+
+    part: str
+    number: int
+    total: int
+    culture: str
+    arm: str
+    seed: int
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something a person should know that does not stop the run."""
 
@@ -225,6 +241,7 @@ Event = (
     | SnapshotEvent
     | CaptionEvent
     | NegativeEvent
+    | TrialEvent
     | WarningEvent
     | HistogramEvent
     | StoppedEvent

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias
 
-__all__ = ["PAPER_NOTE", "paper_overall", "paper_per_culture"]
+__all__ = ["PAPER_NOTE", "is_paper_base", "paper_overall", "paper_per_culture"]
 
 PAPER_NOTE = (
     "paper: what the paper reports; not comparable where base model, networks, prompts or held-out "
@@ -68,7 +68,7 @@ _TABLE_4: Mapping[str, Mapping[str, tuple[float, ...]]] = {
 
 _CULTURES: tuple[frozenset[str], ...] = (
     frozenset({"china", "chinese", "cn"}),
-    frozenset({"korea", "korean", "kr", "south-korea"}),
+    frozenset({"korea", "korean", "kr", "south-korea", "south_korea"}),
     frozenset({"nigeria", "nigerian", "ng"}),
     frozenset({"india", "indian", "in"}),
     frozenset({"mexico", "mexican", "mx"}),
@@ -88,6 +88,11 @@ def paper_per_culture(key: str, arm: str, culture: str) -> float | None:
     row = _TABLE_4.get(key, {}).get(_paper_arm(arm))
     places = [place for place, names in enumerate(_CULTURES) if culture.casefold() in names]
     return row[places[0]] if row is not None and places else None
+
+
+def is_paper_base(arm: str) -> bool:
+    """Whether a name is that of the paper's model without a LoRA."""
+    return _paper_arm(arm) == "sd"
 
 
 def _paper_arm(arm: str) -> str:

@@ -21,6 +21,7 @@ from .events import (
     SnapshotEvent,
     StepEvent,
     StoppedEvent,
+    TrialEvent,
     ValidationEvent,
     WarningEvent,
     to_json,
@@ -156,6 +157,10 @@ def _sentence(event: Event) -> str:
             for caption, flags in zip(event.captions, event.flags, strict=True)
         )
         return f"row {event.row}: {' | '.join(captions)}"
+    if isinstance(event, TrialEvent):
+        of = f"{event.arm}, " if event.arm else ""
+        where = f"{of}{event.culture}, seed {event.seed}"
+        return f"{event.part} {event.number} of {event.total}: {where}"
     if isinstance(event, WarningEvent):
         return f"warning: {event.message}"
     if isinstance(event, StoppedEvent):

@@ -19,9 +19,14 @@ from PIL import Image
 from scoft_training import ablation, ablation_state
 from scoft_training.ablation import run_ablation
 from scoft_training.ablation_file import read_ablation
-from scoft_training.ablation_plan import PlannedTrial, plan_ablation
-from scoft_training.errors import DatasetError, ScoftError
-from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent
+from scoft_training.ablation_plan import (
+    PlannedNegatives,
+    PlannedTrial,
+    plan_ablation,
+    still_to_do,
+)
+from scoft_training.errors import ConfigError, DatasetError, DivergenceError, ScoftError
+from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent, TrialEvent
 from scoft_training.grids import (
     GridModel,
     GridPicture,
@@ -85,12 +90,17 @@ def picture_set(folder, colour):
         (folder / split / "metadata.jsonl").write_text("".join(lines))
 
 
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 class Told:
     """What was asked of the replaced parts, and what they are to do."""
 
     def __init__(self):
         self.trained, self.drawn, self.scored, self.negatives = [], [], [], []
-        self.stop_after, self.lacking = None, False
+        self.stop_after, self.lacking, self.fail = None, False, None
+        self.weights = b"as ever"
 
 
 @pytest.fixture
@@ -106,13 +116,16 @@ def told(monkeypatch, tmp_path):
         if stop():
             yield StoppedEvent(0, "stopped")
             return
+        if told.fail is not None:
+            raise told.fail
         config = request.config
         told.trained.append((request.dataset.name, config.preset, config.seed, request.negatives))
         rows = (request.dataset / "train" / "metadata.jsonl").read_text()
         key = repr((request.dataset.name, config, request.negatives, rows)).encode()
         folder = request.work / "runs" / hashlib.sha256(key).hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "lora.safetensors").touch()
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (folder / "checkpoints" / "step-00000010.safetensors").touch()
+        (folder / "lora.safetensors").write_bytes(key + told.weights)
         (folder / "events.jsonl").write_text(
             '{"event": "step", "step": 1, "seconds": 2.5, "losses": {}}\n'
         )
@@ -123,7 +136,7 @@ def told(monkeypatch, tmp_path):
         there = (request.folder / "grid.json").is_file()
         grid = read_grid(request.folder) if there else new_grid(request.folder, "b", "d", {})
         models = [
-            GridModel(one.name, one.run_id, one.strength, run_id=one.run_id)
+            GridModel(one.name, one.lora and digest(one.lora), one.strength, run_id=one.run_id)
             for one in request.sources
         ]
         grid = extended(grid, models, request.prompts)
@@ -146,9 +159,14 @@ def told(monkeypatch, tmp_path):
             if not told.lacking:
                 metrics.append(MetricValue("clip_score", "CLIP Score", 0.75, unit="2.5 x cosine"))
             models.append(ModelScores(model, tuple(metrics)))
-        networks = {"inception": "1"} | ({} if told.lacking else {"clip_vit_b32": "2"})
         return Scores(
-            request.grid.name, "b", {}, tuple(models), networks=networks, warnings=("Look out.",)
+            request.grid.name,
+            "b",
+            {},
+            tuple(models),
+            networks={"inception": "1"},
+            warnings=("Look out.",),
+            absent_networks=("clip_vit_b32",) if told.lacking else (),
         )
 
     def negatives(request, *, should_stop):
@@ -161,7 +179,13 @@ def told(monkeypatch, tmp_path):
     monkeypatch.setattr(ablation, "draw_grid", draw)
     monkeypatch.setattr(ablation, "score_grid", score)
     monkeypatch.setattr(ablation, "make_negatives", negatives)
-    monkeypatch.setattr(ablation_state.AblationState, "find_base", lambda self: None)
+    for name, instead in (
+        ("find_base", lambda self: None),
+        ("require_backbones", lambda self: None),
+        ("lora_digest", lambda self, path: digest(path)),
+        ("lora_bytes", lambda self, config: 1000 * config.rank),
+    ):
+        monkeypatch.setattr(ablation_state.AblationState, name, instead)
     return told
 
 
@@ -214,9 +238,9 @@ def test_every_arm_meets_every_culture_and_seed_and_the_tables_hold_the_means(to
     assert found["mean_and_half_width"]["sd"]["seconds"] == pytest.approx([0, 0])
     text = (tmp_path / "out" / "tables.md").read_text()
     assert "| arm | KID, x 1000 | paper | CLIP Score, 2.5 x cosine | paper |" in text
-    assert "| sd | 80.00 ± 635.31 | 30.355 | 0.750 ± 0.000 | 0.813 |" in text
+    assert "| sd | 80 ± 635 | 30.355 | 0.750 ± 0.000 | 0.813 |" in text
     # The same seed, the same noise: what seeds share is no part of the difference.
-    assert "| m - ldm | -10.00 ± 0.00 | 0.000 ± 0.000 |" in text
+    assert "| m - ldm | -10.0 ± 0.0 | 0.00 ± 0.00 |" in text
     assert "| arm | korea | paper | avelun |" in text
     assert text.count("Look out.") == 2
     lines = (tmp_path / "out" / "figures.csv").read_text().splitlines()
@@ -301,12 +325,65 @@ def test_a_changed_caption_trains_and_draws_anew(told, run, tmp_path):
     assert (len(told.trained), len(told.scored)) == (12, 8)
 
 
-def test_a_lora_that_is_gone_is_trained_again(told, run, tmp_path):
+def test_numbers_that_are_there_need_no_lora_and_no_drawing_any_more(told, run, plan, tmp_path):
     run()
-    lora = next((tmp_path / "work" / "runs").glob("*/lora.safetensors"))
-    lora.unlink()
+    before = (tmp_path / "out" / "tables.md").read_text()
+    shutil.rmtree(tmp_path / "work" / "runs")
+    shutil.rmtree(tmp_path / "out" / "grids")
+    assert isinstance(run(), FinishedEvent)
+    assert (len(told.trained), len(told.drawn), len(told.scored)) == (8, 4, 4)
+    assert (tmp_path / "out" / "tables.md").read_text() == before
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert html.count("The drawings are gone") == 2
+    assert all(one.scored for one in plan())
+
+
+def test_a_lora_that_is_gone_is_trained_again_where_it_is_needed(told, run, plan, tmp_path):
     run()
+    next((tmp_path / "work" / "runs").glob("*/lora.safetensors")).unlink()
+    other = FILE + "[draw]\ninference_steps = 3\n"
+    assert [one.trained for one in plan(other) if one.culture == "korea"].count(False) == 1
+    run(other)
     assert len(told.trained) == 9
+
+
+def test_a_lora_that_comes_out_otherwise_the_second_time_is_another_model(told, run, tmp_path):
+    run()
+    (lora,) = (
+        path
+        for path in (tmp_path / "work" / "runs").glob("*/lora.safetensors")
+        if b"preset='m'" in path.read_bytes() and b"seed=0" in path.read_bytes()
+    )
+    lora.unlink()
+    told.weights = b"a GPU does not repeat itself"
+    run(FILE + "[arms.mpc]\npreset = 'mp'\n")
+    (names,) = (names for names in told.drawn[4:] if "m" not in names)
+    assert names[2] == f"m {digest(lora)[:8]}"
+
+
+def test_checkpoints_of_a_finished_training_go(told, run, tmp_path):
+    run()
+    folders = [path for path in (tmp_path / "work" / "runs").iterdir()]
+    assert len(folders) == 4
+    assert all((folder / "lora.safetensors").is_file() for folder in folders)
+    assert not any(any((folder / "checkpoints").iterdir()) for folder in folders)
+
+
+def test_an_error_says_which_trial_it_stopped(told, run):
+    told.fail = DivergenceError("The loss is NaN.")
+    with pytest.raises(DivergenceError, match=r"^korea, ldm, seed 0: The loss is NaN\.$"):
+        run()
+
+
+def test_each_trial_is_announced_with_its_place(told, run, tmp_path):
+    (tmp_path / "a.toml").write_text(FILE)
+    events = list(run_ablation(read_ablation(tmp_path / "a.toml")))
+    trials = [event for event in events if isinstance(event, TrialEvent)]
+    assert [one.number for one in trials if one.part == "training"] == list(range(1, 9))
+    assert {one.total for one in trials if one.part == "training"} == {8}
+    assert [one.number for one in trials if one.part != "training"] == [1, 2, 3, 4]
+    assert trials[1] == TrialEvent("training", 2, 8, "korea", "m", 0)
+    assert trials[2] == TrialEvent("drawing and measuring", 1, 4, "korea", "", 0)
 
 
 def test_what_a_missing_network_left_out_is_measured_when_it_is_there(told, run, plan, tmp_path):
@@ -365,6 +442,14 @@ def test_a_plan_does_without_negatives_that_are_to_be_drawn_but_not_without_othe
         ('general = "coco"\n' + FILE, "coco: is no folder"),
         (FILE.replace('dataset = "avelun"', 'dataset = "gone"'), "gone"),
         (FILE.replace('"inception"', '"incepton"'), "Unknown .*'incepton'"),
+        (
+            FILE + "[arms.mp]\npreset = 'mp'\nperceptual_backbone = 'dinov9'\n",
+            r"\[arms.mp\]: Unknown perceptual backbone 'dinov9'",
+        ),
+        (
+            FILE.replace('"inception"', '"none"').replace('"clip_vit_b32"', '"none"'),
+            "korea: nothing would be measured: .*: neutral, test, train, and",
+        ),
         (FILE + "[arms.mpc]\npreset = 'mpc'\n", "no row has a negative"),
     ],
 )
@@ -374,12 +459,22 @@ def test_what_would_fail_in_the_end_fails_at_the_beginning(told, run, text, word
     assert (told.trained, told.negatives) == ([], [])
 
 
+def test_a_set_of_which_nothing_would_be_measured_is_told_before_it_is_trained(told, run, tmp_path):
+    shutil.rmtree(tmp_path / "avelun" / "test")
+    alone = FILE.replace("neutral_prompts = 3", "neutral_prompts = 0")
+    assert isinstance(run(alone), FinishedEvent)
+    told.trained.clear()
+    with pytest.raises(ConfigError, match="avelun: nothing would be measured: .*: train, and"):
+        run(alone.replace('"clip_vit_b32"', '"none"'))
+    assert told.trained == []
+
+
 def test_one_seed_has_a_report_without_intervals(told, run, tmp_path):
     run(FILE.replace("seeds = [0, 1]", "seeds = [1]"))
     text = (tmp_path / "out" / "tables.md").read_text()
     assert "One seed tells no spread" in text
     assert "±" not in text
-    assert "| sd | 130.00 | 30.355 | 0.750 | 0.813 |" in text
+    assert "| sd | 130 | 30.355 | 0.750 | 0.813 |" in text
 
 
 def test_damaged_notes_count_as_none(told, run, tmp_path):
@@ -399,6 +494,31 @@ def test_a_moved_ablation_is_found_where_it_is(told, run, tmp_path):
     assert (len(told.trained), len(told.scored)) == (8, 4)
     values = json.loads((tmp_path / "moved" / "tables.json").read_text())
     assert str(tmp_path) not in json.dumps([trial["grid"] for trial in values["trials"]])
+
+
+def test_a_plan_says_how_much_work_disk_and_time_is_left(told, run, plan, tmp_path):
+    first = FILE.replace("seeds = [0, 1]", "seeds = [0]")
+    ablation = read_ablation(tmp_path / "a.toml") if plan(FILE) else None
+    trials = plan(FILE)
+    sentence, disk = still_to_do(ablation, trials)
+    assert sentence.startswith("12 trials in ")
+    # 2 arms x 2 cultures x 2 seeds of 10 steps; 3 models with 7 pictures, the base with 3 more.
+    assert sentence.endswith(": 80 training steps and 96 pictures are still to be made.")
+    # 8 LoRAs of rank 64; 96 pictures of 512 x 512 at 1.5 bytes.
+    assert "0.5 MB for LoRAs and 37.7 MB for pictures; " in disk
+    run(first)
+    sentence, disk, time = still_to_do(ablation, plan(FILE))
+    assert sentence.endswith(": 40 training steps and 48 pictures are still to be made.")
+    assert time.startswith("By the trainings so far, training takes 1 min more. Drawing")
+    with_another = plan(FILE + "[arms.mp]\npreset = 'mp'\n")
+    time = still_to_do(ablation, with_another)[-1]
+    assert "1 min more, without mp, which was not trained yet." in time
+    negatives = [PlannedNegatives("korea", 6), PlannedNegatives("avelun", 4)]
+    assert still_to_do(ablation, trials, negatives)[1] == "Before them, 10 negatives are drawn."
+    run(FILE)
+    assert still_to_do(ablation, plan(FILE)) == [
+        f"12 trials in {tmp_path / 'out'}: 0 training steps and 0 pictures are still to be made."
+    ]
 
 
 def test_planned_trials_are_plain_values(plan):

@@ -81,24 +81,27 @@ def test_without_a_file_it_is_the_miniatures_with_its_flags(asked, tmp_path, mon
 def test_a_dry_run_says_what_is_left(file, monkeypatch, capsys):
     trial = ablation_plan.PlannedTrial("korea", "ldm", 0, 30, False, 19, 4, False)
     others = [
-        ablation_plan.PlannedTrial("korea", "base", 0, 0, True, 23, 23, True),
+        ablation_plan.PlannedTrial("한국", "base", 0, 0, True, 23, 23, True),
         ablation_plan.PlannedTrial("korea", "m", 0, 30, True, 19, 0, False),
     ]
-    plan = [WarningEvent("No test split."), trial, *others]
+    negatives = ablation_plan.PlannedNegatives("korea", 6)
+    plan = [WarningEvent("No test split."), negatives, trial, *others]
     monkeypatch.setattr(ablation_plan, "plan_ablation", lambda _: iter(plan))
     assert main(["ablation", str(file), "--dry-run"]) == 0
     printed = capsys.readouterr()
-    assert printed.out.splitlines() == [
+    assert printed.out.splitlines()[:5] == [
         "korea  seed 0  ldm   30 steps; 4 of 19 pictures",
-        "korea  seed 0  base  done",
+        "한국   seed 0  base  done",
         "korea  seed 0  m     30 steps, trained; 0 of 19 pictures",
         f"3 trials in {file.parent / 'out'}: 30 training steps and 34 pictures are still to be "
         "made.",
+        "Before them, 6 negatives are drawn.",
     ]
     assert printed.err == "No test split.\n"
     assert main(["ablation", str(file), "--dry-run", "--json-events"]) == 0
-    first = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (first["event"], first["arm"], first["drawn"]) == ("trial", "ldm", 4)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["event"] for one in lines] == ["negatives", "trial", "trial", "trial"]
+    assert (lines[1]["arm"], lines[1]["drawn"]) == ("ldm", 4)
 
 
 @pytest.mark.parametrize(
