@@ -102,7 +102,7 @@ def write_report(scores: Scores, grid: Grid, folder: Path) -> Path:
         for stale in (folder / "plots").glob(f"*.{kind}"):
             if stale.stem not in plots:
                 stale.unlink()
-    if grid.prompts:
+    if shown_prompts(grid):
         sheet = same_seed_sheet(grid, models=_sheet_models(scores, grid))
         _save(sheet, folder / "sheets" / "same-seeds.png")
     nearest = folder / "sheets" / "nearest.png"
@@ -279,13 +279,18 @@ def _value_columns(values: Sequence[MetricValue]) -> Iterator[tuple[str, list[st
     yield "value (95 % interval)", [with_interval(of, digits) for of in values]
     for name in dict.fromkeys(name for of in values for name in of.forms):
         forms = [of.forms.get(name) for of in values]
-        if forms != [of.value for of in values]:
+        # The form in which the value is reported is there already.
+        if not all(map(_same, forms, values)):
             fine = digits + _finer([of.value for of in values], forms)
             yield name, [number(form, max(0, fine)) for form in forms]
     yield "std", [number(of.std, digits) for of in values]
     yield "drawings", [str(of.pictures or "-") for of in values]
     yield "compared with", [str(of.reference_pictures or "-") for of in values]
     yield "captions", [str(of.captions or "-") for of in values]
+
+
+def _same(form: float | None, of: MetricValue) -> bool:
+    return form is not None and math.isclose(form, of.value, rel_tol=1e-6)
 
 
 def _finer(values: Sequence[float], forms: Sequence[float | None]) -> int:
@@ -328,7 +333,8 @@ def _nearest(scores: Scores, grid: Grid) -> str:
         return ""
     parts = [
         "<p>Left a drawing, right the training picture nearest to it, the nearest pairs first. "
-        "The number is the cosine of both pictures' vectors; 1 is a copy.</p>"
+        "The number tells how alike the two are to the network that compares them, as a cosine; 1 "
+        "is a copy.</p>"
     ]
     for model, of in pairs.items():
         figures = "".join(_pair(one, grid) for one in of)

@@ -30,6 +30,8 @@ from .plot_paper import (
     shortened,
     written,
 )
+from .text_tables import number
+from .text_tables import signed as with_sign
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -105,6 +107,7 @@ def interval_plot(
     rows: Sequence[tuple[str, float, float | None, float | None]],
     *,
     digits: int,
+    signed: bool = False,
 ) -> Plot:
     """Return a plot with a line a row: its name, a dot at its value, a bar over its interval.
 
@@ -116,6 +119,7 @@ def interval_plot(
         rows: (name, value, low, high), from top to bottom; low and high are None where no
             interval is known.
         digits: behind the point, of the values at the right.
+        signed: the values are differences: one above 0 has a plus.
 
     Raises:
         ConfigError: no row, or a value that is no finite number.
@@ -123,13 +127,14 @@ def interval_plot(
     known = [end for _, *ends in rows for end in ends if end is not None]
     _require_finite(title, known)
     words = "; ".join(
-        f"{name}: {_number(value, digits)}"
+        f"{name}: {_number(value, digits, signed=signed)}"
         + ("" if low is None or high is None else f" ({low:.{digits}f} to {high:.{digits}f})")
         for name, value, low, high in rows
     )
 
     def body(paper: Paper) -> None:
-        _draw_intervals(paper, rows, _span(known), digits)
+        values = [_number(value, digits, signed=signed) for _, value, _, _ in rows]
+        _draw_intervals(paper, rows, values, _span(known))
 
     return Plot(title, note, words, 26.0 * len(rows) + 34, body)
 
@@ -187,10 +192,9 @@ def curve_plot(
 def _draw_intervals(
     paper: Paper,
     rows: Sequence[tuple[str, float, float | None, float | None]],
+    values: Sequence[str],
     span: tuple[float, float],
-    digits: int,
 ) -> None:
-    values = [_number(value, digits) for _, value, _, _ in rows]
     most = 0.4 * WIDTH
     names = [shortened(name, most, paper.width_of) for name, *_ in rows]
     left = MARGIN + max(paper.width_of(name, LETTERS) for name in names) + 14
@@ -295,11 +299,9 @@ def _colours(count: int) -> list[str]:
     return [_COLOURS[place % len(_COLOURS)] for place in range(count)]
 
 
-def _number(value: float, digits: int) -> str:
-    """A number whose minus is a minus, and whose zero has none."""
-    text = f"{value:.{digits}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
+def _number(value: float, digits: int, *, signed: bool) -> str:
+    """A number whose minus is a minus, and whose zero has no sign."""
+    text = with_sign(value, digits) if signed else number(value, digits)
     return text.replace("-", "\N{MINUS SIGN}")
 
 

@@ -149,7 +149,7 @@ def comparison_plots(scores: Scores, baseline: str = "") -> list[Plot]:
             "interval, that reaches 0 tells no difference."
         )
         values = [(one.model, one.value, one.low, one.high) for one in rows]
-        plots.append(interval_plot(text, note, values, digits=_digits(rows)))
+        plots.append(interval_plot(text, note, values, digits=_digits(rows), signed=True))
     return plots
 
 

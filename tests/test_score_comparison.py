@@ -119,4 +119,5 @@ def test_a_plot_for_each_question_that_was_answered():
         ("Did it forget the rest?", "KID to general pictures (x 1000): difference from step 100"),
     ]
     assert all(". Below 0 is better;" in plot.note for plot in plots)
+    assert plots[1].words.startswith("base: +17.5 (15.0 to 20.0); step 200: \N{MINUS SIGN}6.0")
     assert plots[0].image(400).width == 400
