@@ -152,29 +152,35 @@ def _reason(
             "more checkpoints of the run to compare it with."
         )
     if len(alike) == 1:
-        return (
-            f"{name} knows the culture best of {count} checkpoints, and the others measurably "
-            f"less: {_said(chosen)}."
-        )
+        less = "and the others measurably less"
+        if best.knows is None or best.knows.low is None:
+            less = "by the mere numbers, since there are too few pictures to tell chance apart"
+        return f"{name} knows the culture best of {count} checkpoints, {less}: {_said(chosen)}."
     group = f"{len(alike)} of {count} checkpoints"
-    if chosen.copies is None:
-        by = "it forgot least" if chosen.forgot is not None else "it is the earliest"
-        rule = f"{by} (copying was not measured)"
-    elif sum(_copies(one) == chosen.copies.value for one in alike) > 1:
-        rule = "no other copies less, and of those that copy as little it forgot least"
-    else:
-        rule = "it copies least"
     reason = (
         f"{group} know the culture as well as the best one, {best.model.name}, as far as the "
-        f"intervals tell, and of these {rule}: {_said(chosen, best)}"
+        f"intervals tell, and of these {_rule(chosen, alike)}: {_said(chosen, best)}"
     )
     if best is chosen:
         return f"{reason}."
     return f"{reason}; {best.model.name}: {_said(best, chosen)}."
 
 
-def _copies(model: ModelScores) -> float | None:
-    return None if model.copies is None else model.copies.value
+def _rule(chosen: ModelScores, alike: Sequence[ModelScores]) -> str:
+    """Return by what the chosen one was taken of those that know as well."""
+    copies, forgot, _ = _careful(chosen)
+    as_little = [one for one in alike if _careful(one)[0] == copies]
+    if chosen.copies is not None and len(as_little) == 1:
+        return "it copies least"
+    if chosen.forgot is None:
+        then = "it is the earliest"
+    elif sum(_careful(one)[1] == forgot for one in as_little) == 1:
+        then = "it forgot least"
+    else:
+        then = "none forgot less and it is the earliest"
+    if chosen.copies is None:
+        return f"{then} (copying was not measured)"
+    return f"no other copies less, and of those that copy as little {then}"
 
 
 def _said(model: ModelScores, beside: ModelScores | None = None) -> str:

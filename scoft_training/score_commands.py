@@ -87,10 +87,23 @@ def _score(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(scores_to_json(scores), indent=2, ensure_ascii=False))
         elif not arguments.json_events:
-            print(text_table(scores))
+            told = text_table(scores) if arguments.grid is not None else _folder_text(scores)
+            print(told)
             if arguments.grid is not None:
                 print(f"\nReport: {arguments.grid / 'report.html'}")
     return status
+
+
+def _folder_text(scores: Scores) -> str:
+    """Return a folder's numbers as lines; the three questions are asked of grids only."""
+    from .metrics_tables import digits_of, directed, with_interval
+
+    lines = [
+        f"{directed(metric)}: {with_interval(metric, digits_of([metric]))}"
+        for model in scores.models
+        for metric in model.metrics
+    ]
+    return "\n".join([*lines, *(f"Note: {warning}" for warning in scores.warnings)])
 
 
 def _start(arguments: argparse.Namespace) -> Callable[[Callable[[], bool]], _Scoring]:

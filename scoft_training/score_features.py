@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .errors import NotEnoughMemoryError
 from .events import Event, PhaseEvent
 from .metric_network_interface import MetricNetwork
 from .picture_features import PictureFeatures, Unreadable
@@ -95,12 +94,6 @@ def measured(
         except StopIteration as end:
             rows = end.value
             break
-        except torch.OutOfMemoryError as error:
-            raise NotEnoughMemoryError(
-                f"The memory of {network.device} does not suffice for {network.name} on "
-                f"{batch_size} pictures at once. Lower `batch_size`, or close other programs that "
-                "use the device."
-            ) from error
         if done % _EVENT_EVERY == 0 or done == total:
             yield PhaseEvent(phase, done, total)
     vectors = Vectors()

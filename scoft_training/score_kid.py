@@ -38,14 +38,14 @@ _FID = "Frechet distance of the features (Heusel et al. 2017), for sets of one s
 
 @dataclass(frozen=True)
 class _Reference:
-    """What drawings for the prompts of `role` are compared with.
+    """What drawings for the prompts of `role` are compared with: `name` in words.
 
     `prompts` has the prompt of each file where the base drew them for the grid's own prompts, and
     is empty else.
     """
 
     key: str
-    title: str
+    name: str
     role: str
     files: Sequence[PictureFile]
     prompts: Sequence[str] = ()
@@ -54,10 +54,11 @@ class _Reference:
 def kid_values(setting: Setting, network: MetricNetwork, vectors: Vectors) -> Found:
     """KID, and FID if asked for: to held-out pictures, and to general ones."""
     others, found = setting.compared, Found()
+    compared_with = "held-out pictures" if setting.captioned else "the reference pictures"
     for reference in (
-        _Reference("kid_reference", "KID to held-out pictures", "test", others.reference),
+        _Reference("kid_reference", compared_with, "test", others.reference),
         _Reference(
-            *("kid_general", "KID to general pictures", "neutral"),
+            *("kid_general", "general pictures", "neutral"),
             *(others.general, others.general_prompts),
         ),
     ):
@@ -83,7 +84,8 @@ class _Kid:
         reference: _Reference,
     ) -> None:
         self._setting, self._network, self._vectors = setting, network, vectors
-        self._pictures, self._title, self._key = pictures, reference.title, reference.key
+        self._pictures, self._key, self._name = pictures, reference.key, reference.name
+        self._title = f"KID to {reference.name}"
         places = [place for place, file in enumerate(reference.files) if vectors.has(file)]
         self._against = [reference.files[place] for place in places]
         self._reference = vectors.of(self._against)
@@ -131,13 +133,13 @@ class _Kid:
             found.values[model] = [
                 self._record(
                     "fid_reference",
-                    "FID to held-out pictures",
+                    f"FID to {self._name}",
                     estimate.value,
                     convention=sentences(f"FID: {_FID}", self._network.convention),
                     note=estimate.warning,
                 )
             ]
-            _warn(found, "FID to held-out pictures", estimate.warning)
+            _warn(found, f"FID to {self._name}", estimate.warning)
         return compared(self._setting, found)
 
     def _fault(self) -> str:

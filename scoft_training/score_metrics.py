@@ -185,15 +185,25 @@ def diversity_values(setting: Setting, network: MetricNetwork, vectors: Vectors)
                 )
             )
     everything = setting.drawn("test", readable=vectors.has)
-    for model, drawings in everything.pictures.items() if everything is not None else ():
+    if everything is None:
+        return compared(setting, found)
+    for model, drawings in everything.pictures.items():
         found.values.setdefault(model, []).append(
             MetricValue(
                 "vendi_all",
-                "Vendi score of all pictures for held-out captions",
+                "Vendi score across held-out captions"
+                if setting.captioned
+                else "Vendi score of all pictures",
                 vendi_score(vectors.of(drawings)),
                 unit=f"of {len(drawings)} pictures",
-                convention=sentences(f"Vendi: {_VENDI}", network.convention),
+                convention=sentences(
+                    f"Vendi: {_VENDI}, over all held-out captions, {everything.each} of each"
+                    if setting.captioned
+                    else f"Vendi: {_VENDI}",
+                    network.convention,
+                ),
                 pictures=len(drawings),
+                captions=len(everything.prompts),
                 **common,
             )
         )

@@ -124,6 +124,11 @@ def lacks(setting: Setting, dataset: Path | None) -> Iterator[str]:
             "Whether the models copy is not measured: their training pictures are not known. Pass "
             "the dataset that the grid was drawn for."
         )
+    elif len(lost) == len(by_role["train"].prompts):
+        yield (
+            f"Whether the models copy is not measured: none of the {len(lost)} training captions "
+            "has its picture in the dataset's rows. Pass the dataset that the grid was drawn for."
+        )
     elif lost:
         yield (
             f"{len(lost)} of {len(by_role['train'].prompts)} training captions have no picture in "

@@ -159,7 +159,7 @@ class Scores:
         base_name: the base model's name.
         drawing: the settings that the pictures were drawn with.
         models: in the grid's order.
-        differences: against `settings["baseline"]`.
+        differences: against `settings["baseline"]`; of KID between any two models.
         suggestion: the checkpoint to keep; None without steps.
         conventions: one sentence a metric and network.
         settings: ScoreConfig's values.

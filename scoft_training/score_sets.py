@@ -108,10 +108,17 @@ def compared_pictures(
                 read_dataset(dataset, "test", check_pictures=False, digests=digests), work
             )
             held_out, sources["reference"] = _kept(rows, warnings), f"test split of {rows.name}"
+            held_out = _untrained(held_out, training, rows.name, warnings)
         digests.save()
     if reference is not None:
         held_out = pictures_of_folder(reference, check_stop=check_stop)
         sources["reference"] = f"folder {reference.resolve().name}"
+        if seen := _shared(held_out, training):
+            warnings.append(
+                f"{reference.resolve().name}: {seen} of {len(held_out)} pictures are training "
+                "pictures, too, so that KID to them takes copying for knowing. Name a folder of "
+                "pictures that were kept out of the training."
+            )
     everyday: Sequence[PictureFile] = ()
     texts: Sequence[str] = ()
     if general is not None:
@@ -121,6 +128,13 @@ def compared_pictures(
         everyday = listed(pictures)
         texts = [grid.prompts[picture.prompt].text for picture in pictures]
         sources["general"] = "drawn by the base for the neutral prompts, with other seeds"
+        asked = sum(len(one.seeds) for one in grid.prompts if one.role == "general")
+        if len(pictures) < asked:
+            warnings.append(
+                f"The base has drawn {len(pictures)} of {asked} general pictures, and what the "
+                "models forgot is measured against these alone. Draw the grid to its end and "
+                "score it again."
+            )
     return ComparedPictures(
         tuple(held_out),
         tuple(training),
@@ -230,6 +244,29 @@ def _kept(dataset: Dataset, warnings: list[str]) -> list[PictureFile]:
         )
     files = {row.sha256: PictureFile(row.image_path, row.sha256) for row in dataset.rows}
     return [files[sha256] for sha256 in sorted(files)]
+
+
+def _shared(pictures: Sequence[PictureFile], training: Sequence[PictureFile]) -> int:
+    """Return how many of the pictures are training pictures."""
+    known = {file.sha256 for file in training}
+    return sum(file.sha256 in known for file in pictures)
+
+
+def _untrained(
+    held_out: Sequence[PictureFile],
+    training: Sequence[PictureFile],
+    name: str,
+    warnings: list[str],
+) -> list[PictureFile]:
+    """Return the test split's pictures but those that are in the training split, too."""
+    known = {file.sha256 for file in training}
+    if seen := _shared(held_out, training):
+        warnings.append(
+            f"{name}: {seen} of {len(held_out)} pictures of the test split are in the training "
+            "split, too, and are left out of what drawings are compared with, since to copy them "
+            "is not to know the culture. Take them out of one of the splits."
+        )
+    return [file for file in held_out if file.sha256 not in known]
 
 
 def _has_test(root: Path) -> bool:

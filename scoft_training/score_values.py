@@ -33,6 +33,11 @@ class Setting:
     config: ScoreConfig
     check_stop: Callable[[], None] = lambda: None
 
+    @property
+    def captioned(self) -> bool:
+        """Whether the pictures were drawn for prompts; those of a mere folder were not."""
+        return any(prompt.text for prompt in self.grid.prompts)
+
     def drawn(self, role: str, **which: Any) -> Drawn | None:
         """Return `score_sets.drawn` of these models."""
         return drawn(self.grid, self.models, role, **which)

@@ -80,11 +80,20 @@ def test_a_difference_without_an_interval_tells_nothing():
     ("models", "step", "words"),
     [
         ([(200, 20.0, 0.5, 2.0), (100, 20.5, 0.5, 3.0)], 200, "copy as little it forgot least"),
-        ([(200, 20.0, 0.5, 2.0), (100, 20.5, 0.5, 2.0)], 100, "copy as little"),
+        (
+            [(200, 20.0, 0.5, 2.0), (100, 20.5, 0.5, 2.0)],
+            100,
+            "copy as little none forgot less and it is the earliest:",
+        ),
         ([(200, 20.0, None, 2.0), (100, 20.5, None, 3.0)], 200, "forgot least (copying was not"),
         ([(200, 20.0), (100, 20.5)], 100, "it is the earliest (copying was not measured)"),
         ([(200, 20.0, 0.5), (100, 20.5)], 200, "it copies least"),
-        ([(200, 20.0, 0.9), (100, 20.0, 0.9)], 100, "copy as little"),
+        ([(200, 20.0, 0.9), (100, 20.0, 0.9)], 100, "copy as little it is the earliest:"),
+        (
+            [(200, 20.0, None, 2.0), (100, 20.5, None, 2.0)],
+            100,
+            "of these none forgot less and it is the earliest (copying was not measured)",
+        ),
     ],
 )
 def test_ties_go_to_the_one_that_forgot_least_then_to_the_earliest(models, step, words):
@@ -97,7 +106,12 @@ def test_ties_go_to_the_one_that_forgot_least_then_to_the_earliest(models, step,
 def test_without_intervals_only_the_best_value_counts():
     models = [scored(100, 20.001, 0.1, wide=None), scored(200, 20.0, 0.9, wide=None)]
 
-    assert suggest(models).step == 200
+    suggestion = suggest(models)
+
+    assert suggestion.step == 200
+    # Nothing is called measurable that no interval tells.
+    assert "knows the culture best of 2 checkpoints, by the mere numbers" in suggestion.reason
+    assert "measurably" not in suggestion.reason
 
 
 def test_one_checkpoint_is_suggested_as_the_only_one():

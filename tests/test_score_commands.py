@@ -68,7 +68,14 @@ def test_two_folders_are_compared(here, capsys):
     )
 
     assert status == 0
-    assert "KID" in capsys.readouterr().out
+    first, note = capsys.readouterr().out.splitlines()
+    value, interval = first.removeprefix(
+        "KID to the reference pictures (x 1000); lower is better: "
+    ).split(" ", 1)
+    low, high = interval.strip("()").split(" to ")
+    assert float(low) < float(value) < float(high)
+    # Nobody asked whether a mere folder knows a culture.
+    assert note.startswith("Note: KID to the reference pictures: KID of 6 generated and 8 ref")
     assert not list((here / "sets").rglob("metrics.json"))
 
 

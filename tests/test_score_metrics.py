@@ -199,6 +199,8 @@ def test_diversity_takes_the_captions_that_were_drawn_more_than_once(tmp_path):
     # One picture of each caption, all the same.
     assert values["vendi_all"].value == pytest.approx(1)
     assert (values["vendi_all"].pictures, values["vendi_all"].low) == (3, None)
+    assert values["vendi_all"].title == "Vendi score across held-out captions"
+    assert "over all held-out captions, 1 of each" in values["vendi_all"].convention
 
 
 def kid_setting(tmp_path, **options):

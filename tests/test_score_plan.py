@@ -97,6 +97,15 @@ def test_a_lost_training_picture_is_told(tmp_path):
     assert "'a train caption of a lost picture'" in warning
 
 
+def test_where_all_training_pictures_are_lost_nothing_is_said_to_be_measured(tmp_path):
+    warnings = list(lacks(made(tmp_path, training=())(), tmp_path))
+
+    assert warnings == [
+        "Whether the models copy is not measured: none of the 2 training captions has its picture "
+        "in the dataset's rows. Pass the dataset that the grid was drawn for."
+    ]
+
+
 @pytest.mark.parametrize(
     ("left_out", "sentence"),
     [

@@ -148,6 +148,36 @@ def test_without_a_test_split_there_is_nothing_held_out(tmp_path):
     assert compared_pictures(grid, root, tmp_path / "work").reference == ()
 
 
+def test_held_out_pictures_that_were_trained_on_are_not_held_out(tmp_path):
+    root = made_dataset(tmp_path / "set", {"train": 2, "test": 2})
+    copied = root / "train" / "images" / "1.png"
+    (root / "test" / "images" / "0.png").write_bytes(copied.read_bytes())
+    grid = made_grid(tmp_path, [GridPrompt("a", "test", (1,))])
+
+    found = compared_pictures(grid, root, tmp_path / "work")
+
+    assert [file.path.name for file in found.reference] == ["1.png"]
+    (warning,) = found.warnings
+    assert warning.startswith("set: 1 of 2 pictures of the test split are in the training split")
+
+    # A folder is taken as it is: who names it may mean it.
+    folder = root / "train" / "images"
+    found = compared_pictures(grid, root, tmp_path / "work", reference=folder)
+    assert len(found.reference) == 2
+    (warning,) = found.warnings
+    assert warning.startswith("images: 2 of 2 pictures are training pictures, too, so that KID")
+
+
+def test_general_pictures_that_are_not_all_drawn_are_told(tmp_path):
+    prompts = [GridPrompt("a", "neutral", (1,)), GridPrompt("a", "general", (2, 3))]
+    whole = made_grid(tmp_path, prompts)
+    begun = made_grid(tmp_path, prompts, without=[("base", 1, 3)])
+
+    assert compared_pictures(whole, None, None).warnings == ()
+    (warning,) = compared_pictures(begun, None, None).warnings
+    assert warning.startswith("The base has drawn 1 of 2 general pictures, and what")
+
+
 def test_folders_take_the_place_of_what_the_grid_and_the_dataset_have(tmp_path):
     root = made_dataset(tmp_path / "set", {"train": 2, "test": 2})
     picture(tmp_path / "mine" / "a.png", "red")

@@ -382,6 +382,12 @@ def test_any_folder_of_pictures_is_compared_with_another(grid, tmp_path):
 
     (model,) = scores.models
     assert [value.key for value in model.metrics] == ["kid_reference", "fid_reference", "vendi_all"]
+    # They were drawn for nothing that was held out.
+    assert [value.title for value in model.metrics] == [
+        *("KID to the reference pictures", "FID to the reference pictures"),
+        "Vendi score of all pictures",
+    ]
+    assert "held-out" not in str(scores.conventions)
     assert model.knows.pictures == SIZES.train
     assert model.knows.reference_pictures == SIZES.test
     assert not any(isinstance(event, FinishedEvent) for event in events)
