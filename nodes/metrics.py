@@ -196,7 +196,8 @@ def _phases(config: ScoreConfig) -> list[str]:
     """The phases that take longest: pictures go through each network once."""
     named = [config.kid_network, config.clip_network]
     named += [*config.similarity_networks.split(","), config.diversity_network]
-    return list(dict.fromkeys(f"pictures under {name.strip()}" for name in named))
+    used = dict.fromkeys(name.strip() for name in named)
+    return [f"pictures under {name}" for name in used if name not in ("", _NONE)]
 
 
 def _shown(folder: Path, table: str, **values: str) -> dict[str, Any]:
