@@ -12,7 +12,7 @@ from .config import GenerateConfig, GridConfig, options
 from .errors import ConfigError
 from .events import Event, WarningEvent
 from .flags import add_flags, config_from_flags
-from .terminal import show_events
+from .terminal import require_one_process, show_events
 
 if TYPE_CHECKING:
     from .grids import GridPrompt, GridSource
@@ -33,6 +33,7 @@ def add_grid(commands: _Commands) -> None:
         "grid",
         help="draw prompts x seeds x models from the same noise, to measure and compare them; the "
         "same command again goes on, another one adds to the grid",
+        epilog="Another model later: name only it, and it draws all prompts that the grid has.",
     )
     grid.add_argument("grid", type=Path, help="folder of the grid: new, or one to add to")
     grid.add_argument(
@@ -97,6 +98,9 @@ def _grid(arguments: argparse.Namespace) -> int:
     from .grid_drawing import GridRequest, draw_grid
     from .miniature.loading import register as register_miniature
 
+    require_one_process("grid")
+    if arguments.work is not None and arguments.dataset is None:
+        raise ConfigError("--work completes a dataset's captions: give --dataset, too.")
     register_miniature()
     config = config_from_flags(GridConfig, arguments)
     prompts, warnings = _prompts(arguments, config)

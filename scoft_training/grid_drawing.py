@@ -20,7 +20,13 @@ from torch import Tensor
 
 from .conditioning import Conditioning
 from .config import GenerateConfig, validate
-from .errors import ConfigError, NotEnoughMemoryError, OutputError, ResumeError
+from .errors import (
+    ConfigError,
+    DivergenceError,
+    NotEnoughMemoryError,
+    OutputError,
+    ResumeError,
+)
 from .events import (
     Event,
     FinishedEvent,
@@ -112,7 +118,9 @@ def draw_grid(
         raise ConfigError("There is no model to draw with. Name the base or a LoRA.")
     names = [source.name for source in request.sources]
     if doubled := {name for name in names if names.count(name) > 1}:
-        raise ConfigError(f"Two models are called {min(doubled)!r}. Give each its own name.")
+        raise ConfigError(
+            f"Two models are called {min(doubled)!r}. Give each a name of its own, as in NAME=FILE."
+        )
     device = resolve_device(request.device)
     dtype = resolve_precision(request.config.precision, device)
     _require_place(request.folder)
@@ -173,15 +181,21 @@ class _Drawing:
         self._device = device
         self._dtype = dtype
         self._check_stop = check_stop
+        self._sources: list[GridSource] = []
         self._done = 0
 
     def events(self) -> Iterator[Event]:
         """All of it, under the lock."""
+        for source in self._request.sources:
+            if _is_gone(source):
+                yield _left_out(source)
+            else:
+                self._sources.append(source)
         grid = self._open()
         missing = set(grid.missing())
         todo = {
             source.name: batches(grid, source.name, self._request.batch_size)
-            for source in self._request.sources
+            for source in self._sources
         }
         cells = [cell for one in todo.values() for batch in one for cell in batch]
         total = len(cells)
@@ -203,13 +217,8 @@ class _Drawing:
                 )
                 return
             except torch.OutOfMemoryError as error:
-                raise NotEnoughMemoryError(
-                    f"The memory of {self._device} does not suffice to draw with `batch_size` "
-                    f"{self._request.batch_size} at `resolution` "
-                    f"{self._request.config.resolution}. Lower them, in this order, or close "
-                    "other programs that use the device."
-                ) from error
-        left = {cell[0] for cell in missing} - set(todo)
+                raise self._out_of_memory() from error
+        left = {cell[0] for cell in missing}
         if left:
             yield WarningEvent(
                 f"Pictures of {', '.join(sorted(left))} are missing in {self._request.folder}. "
@@ -226,7 +235,7 @@ class _Drawing:
             _require_same(grid, base, drawing)
         else:
             grid = new_grid(request.folder, base.name, base.digest, drawing)
-        models = grid_models(base, request.sources)
+        models = grid_models(base, self._sources)
         asked = extended(grid, models, request.prompts)
         if not asked.prompts:
             raise ConfigError("There is nothing to draw. Give one prompt or more.")
@@ -255,18 +264,34 @@ class _Drawing:
             batched_guidance=True,
         )
         with on_device(base.unet, device), on_device(base.vae, device):
-            for source in self._request.sources:
+            for source in self._sources:
                 if not lacking[source.name]:
+                    continue
+                # Hours may have passed, and a training that goes on clears its checkpoints away.
+                if _is_gone(source):
+                    yield _left_out(source)
                     continue
                 with self._applied(source):
                     for batch in lacking[source.name]:
-                        images = self._draw_batch(grid, batch, predictor, encoded)
+                        try:
+                            images = self._draw_batch(grid, batch, predictor, encoded)
+                        except DivergenceError as error:
+                            raise DivergenceError(f"{source.name}: {error}") from error
                         for cell, image in zip(batch, images, strict=True):
                             if cell in missing:
                                 add_picture(grid, _save(grid, cell, image))
                                 missing.discard(cell)
                                 self._done += 1
                         yield PhaseEvent("grid", self._done, total)
+
+    def _out_of_memory(self) -> NotEnoughMemoryError:
+        batch_size, resolution = self._request.batch_size, self._request.config.resolution
+        lower = "`batch_size`" if batch_size > 1 else "`resolution`, which makes another grid,"
+        return NotEnoughMemoryError(
+            f"The memory of {self._device} does not suffice to draw with `batch_size` {batch_size} "
+            f"at `resolution` {resolution}. Lower {lower} or close other programs that use the "
+            "device; what is drawn stays."
+        )
 
     def _applied(self, source: GridSource) -> contextlib.AbstractContextManager[Any]:
         lora = _read(self._base, source)
@@ -324,6 +349,18 @@ def _read(base: BaseModel, source: GridSource) -> Lora | None:
     if isinstance(source.lora, Mapping):
         return lora_from_state_dict(source.lora, base.unet, where=source.name)
     return read_any_lora(source.lora, base.unet)
+
+
+def _is_gone(source: GridSource) -> bool:
+    """Tell whether a run's LoRA that was listed before is no longer there."""
+    return isinstance(source.lora, Path) and bool(source.run_id) and not source.lora.is_file()
+
+
+def _left_out(source: GridSource) -> WarningEvent:
+    return WarningEvent(
+        f"{source.name}: {source.lora} is gone, so it is left out; a training that goes on keeps "
+        "its newest checkpoints only. Give it `snapshot_every`, whose files stay."
+    )
 
 
 def _save(grid: Grid, cell: _Cell, image: Tensor) -> GridPicture:

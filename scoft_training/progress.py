@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import Protocol
 
 from .events import (
@@ -28,6 +29,9 @@ from .events import (
 )
 
 __all__ = ["JsonPrinter", "Printer", "TextPrinter"]
+
+_LONG = 100
+"""So many items are long work."""
 
 
 class Printer(Protocol):
@@ -55,7 +59,10 @@ class JsonPrinter:
 
 
 class TextPrinter:
-    """Progress bars with the time left; plain lines where standard error is no terminal."""
+    """Progress bars with the time left; plain lines where standard error is no terminal.
+
+    There long work says each tenth of it, so that a night's log can be followed.
+    """
 
     def __init__(self) -> None:
         from tqdm import tqdm
@@ -63,6 +70,7 @@ class TextPrinter:
         self._tqdm = tqdm
         self._bar: tqdm | None = None
         self._label = ""
+        self._logged, self._begun, self._begun_at, self._tenth = "", 0, 0.0, 0
         self._terminal = sys.stderr.isatty()
         self._seconds = 0.0
 
@@ -102,8 +110,7 @@ class TextPrinter:
 
     def _advance(self, label: str, done: int, total: int, note: str) -> None:
         if not self._terminal:
-            if done == total:
-                _say(f"{label}: {done}/{total}")
+            self._log(label, done, total)
             return
         if self._bar is None or self._label != label:
             self.close()
@@ -113,6 +120,21 @@ class TextPrinter:
         self._bar.set_postfix_str(note, refresh=False)
         if done == total:
             self.close()
+
+    def _log(self, label: str, done: int, total: int) -> None:
+        """Print a line at the end, and at each tenth of long work."""
+        tenth = 10 * done // total if total else 10
+        if label != self._logged or done < self._begun:
+            self._logged, self._begun, self._begun_at = label, done, time.monotonic()
+            self._tenth = -1
+        if done < total and (total < _LONG or tenth <= self._tenth):
+            return
+        self._tenth = tenth
+        left = ""
+        if self._begun < done < total:
+            seconds = (time.monotonic() - self._begun_at) / (done - self._begun) * (total - done)
+            left = f", about {self._tqdm.format_interval(seconds)} left"
+        _say(f"{label}: {done}/{total}{left}")
 
 
 def _say(line: str) -> None:

@@ -12,7 +12,7 @@ from .config import ScoreConfig
 from .errors import ConfigError
 from .events import Event
 from .flags import add_flags, config_from_flags
-from .terminal import show_events
+from .terminal import require_one_process, show_events
 
 if TYPE_CHECKING:
     from .score_records import Scores
@@ -75,6 +75,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from .miniature.loading import register as register_miniature
     from .score_records import scores_to_json
 
+    require_one_process("score")
     register_miniature()
     made: list[Scores | None] = []
     start = _start(arguments)

@@ -9,10 +9,17 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from .errors import ConfigError
 from .events import Event, StoppedEvent
 from .progress import JsonPrinter, Printer, TextPrinter
 
-__all__ = ["STOPPED", "quiet_libraries", "show_events", "stop_on_interrupt"]
+__all__ = [
+    "STOPPED",
+    "quiet_libraries",
+    "require_one_process",
+    "show_events",
+    "stop_on_interrupt",
+]
 
 STOPPED = 130
 """Exit status of a command that Ctrl-C stopped, with everything saved."""
@@ -63,6 +70,23 @@ def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def require_one_process(command: str) -> None:
+    """Refuse several processes of a launcher for a command that does not share its work out.
+
+    Args:
+        command: what follows `scoft`.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1:
+        raise ConfigError(
+            f"`scoft {command}` works in one process, and a launcher started {processes}. Start it "
+            "without `accelerate launch` or torchrun; --device cuda:1 names another GPU."
+        )
 
 
 def quiet_libraries() -> None:

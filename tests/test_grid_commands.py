@@ -103,12 +103,35 @@ def test_runs_are_called_by_step_or_by_a_name_of_their_own(tmp_path):
         (["--prompt", "a", "--lora", "x=none.safetensors"], "none.safetensors: there is no such"),
         (["--prompt", "a", "--run", "nowhere"], "nowhere: is no run's folder"),
         (["--prompt", "a", "--batch-size", "0"], "`batch_size` must be between 1 and 256"),
+        (["--prompt", "a", "--work", "w"], "--work completes a dataset's captions: give --dataset"),
         (["--prompt", "a", "--seeds", "-1"], "a seed must be a whole number from 0"),
     ],
 )
 def test_what_will_not_do_is_refused_in_a_sentence(flags, message, capsys):
     assert grid(*flags) == 2
     assert message in capsys.readouterr().err
+
+
+def test_another_model_later_draws_the_prompts_that_are_there(tmp_path, lora_file):
+    assert grid("--prompt", "a house", "--prompt", "neutral: a cup", "--batch-size", 2) == 0
+    assert grid("--lora", f"later={lora_file}", "--batch-size", 1) == 0
+    found = read_grid(tmp_path / "out")
+    assert [model.name for model in found.models] == ["base", "later"]
+    assert len(found.prompts) == 3
+    assert found.missing() == ()
+
+
+def test_two_models_of_one_name_are_told_how_to_be_named(tmp_path, lora_file, capsys):
+    assert grid("--prompt", "a", "--lora", lora_file, "--lora", lora_file) == 2
+    assert "Two models are called 'ours'. Give each a name of its own, as in NAME=" in (
+        capsys.readouterr().err
+    )
+
+
+def test_under_a_launcher_it_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert grid("--prompt", "a house") == 2
+    assert "`scoft grid` works in one process, and a launcher started 2" in capsys.readouterr().err
 
 
 def test_its_help_loads_no_networks():

@@ -16,7 +16,13 @@ from stack import CPU, lora_base, small_base
 
 from scoft_training import grid_drawing
 from scoft_training.config import GenerateConfig
-from scoft_training.errors import ConfigError, NotEnoughMemoryError, OutputError, ResumeError
+from scoft_training.errors import (
+    ConfigError,
+    DivergenceError,
+    NotEnoughMemoryError,
+    OutputError,
+    ResumeError,
+)
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent, WarningEvent
 from scoft_training.files import digest_tensors, file_sha256
 from scoft_training.generation import generate, to_picture
@@ -302,8 +308,47 @@ def test_out_of_memory_says_what_to_lower(request_for, monkeypatch):
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(grid_drawing, "draw_pictures", full)
-    with pytest.raises(NotEnoughMemoryError, match="`batch_size` 4 at `resolution` 64. Lower them"):
+    said = "`batch_size` 4 at `resolution` 64. Lower `batch_size` or close"
+    with pytest.raises(NotEnoughMemoryError, match=said):
         draw(request_for())
+    # One by one already; another resolution would not be this grid's.
+    with pytest.raises(NotEnoughMemoryError, match="Lower `resolution`, which makes another grid"):
+        draw(request_for(batch_size=1))
+
+
+def test_a_drawing_that_overflows_names_its_model(request_for, lora):
+    endless = {name: tensor * 1e30 for name, tensor in lora_state_dict(lora).items()}
+    sources = [GridSource("base"), GridSource("broken", endless)]
+    with pytest.raises(DivergenceError, match="broken: A drawing overflowed in torch.float32"):
+        draw(request_for(sources=sources))
+
+
+@pytest.mark.parametrize("when", ["listed", "drawing"])
+def test_a_checkpoint_that_its_training_clears_away_is_left_out(
+    request_for, tmp_path, lora_file, when
+):
+    step = tmp_path / "run" / "checkpoints" / "step-00000001.safetensors"
+    step.parent.mkdir(parents=True)
+    step.write_bytes(lora_file.read_bytes())
+    sources = [
+        GridSource("base"),
+        GridSource("step 1", step, step=1, run_id="run"),
+        GridSource("ours", lora_file),
+    ]
+    events = []
+    if when == "listed":
+        step.unlink()
+    for event in draw_grid(request_for(sources=sources)):
+        events.append(event)
+        if event == PhaseEvent("grid", 4, 16):
+            step.unlink()
+    (gone, *_) = [event.message for event in events if isinstance(event, WarningEvent)]
+    assert "step 1: " in gone
+    assert "is gone, so it is left out; a training that goes on keeps its newest" in gone
+    assert isinstance(events[-1], FinishedEvent)
+    grid = read_grid(tmp_path / "grid")
+    assert [len(grid.of(name, "train")) for name in ("base", "ours")] == [3, 3]
+    assert {model for model, _, _ in grid.missing()} == ({"step 1"} if when == "drawing" else set())
 
 
 def test_a_prompt_that_is_cut_is_named(request_for):
