@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .errors import ConfigError
-from .terminal import quiet_libraries, show_events
+from .terminal import quiet_libraries, require_one_process, show_events
 from .text_tables import aligned
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def add_ablation(commands: _Commands) -> None:
 def _ablation(arguments: argparse.Namespace) -> int:
     from .miniature.loading import register
 
+    require_one_process("ablation")
     register()
     if arguments.file is None:
         return _of_the_miniature(arguments)
