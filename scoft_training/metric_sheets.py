@@ -32,12 +32,14 @@ _ROLES = (("test", 4), ("train", 2), ("neutral", 2))
 """Roles that are shown, and of eight prompts how many of each."""
 
 _MOST_MODELS = 10
+_MOST_ROWS = 16
 _LONGEST = 3800
 _TILE, _SMALLEST = 256, 64
 _LETTERS, _GAP, _LINE = 19, 10, 28
 _MISSING = "#d9dce4"
 _LEGEND = ("Left a drawing, right the training picture", "nearest to it; 1.000 is a copy.")
-"""Above nearest pairs, in lines that fit above one of them."""
+"""Above nearest pairs."""
+_LEGEND_WIDTH = 440
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ def same_seed_sheet(
 ) -> Image.Image:
     """Return a picture with a row a prompt and a column a model, each row from the same noise.
 
-    Neither side is longer than some 4000 pixels, so many models get small pictures.
+    Neither side is longer than some 4000 pixels, so many models or prompts get small pictures; of
+    more than 36 prompts, whose pictures would be too small to see, it grows downwards.
 
     Args:
         grid: as it lies in its folder.
@@ -196,6 +199,9 @@ def nearest_sheet(
 ) -> Image.Image:
     """Return a picture with a row a model: drawings, each beside its nearest training picture.
 
+    Neither side is longer than some 4000 pixels; of more than 16 models some, evenly spread, are
+    shown.
+
     Args:
         scores: of the grid.
         grid: in whose folder the drawings lie.
@@ -210,13 +216,17 @@ def nearest_sheet(
         raise ConfigError(
             "These scores hold no nearest training pictures. Score the grid with its dataset."
         )
+    if len(pairs) > _MOST_ROWS:
+        names = list(pairs)
+        pairs = {names[at]: pairs[names[at]] for at in _spread(len(names), _MOST_ROWS)}
     columns = max(len(of) for of in pairs.values())
     below = 3 * _LINE
     above = _GAP + len(_LEGEND) * _LINE + _GAP
     tile = _tile(2 * columns, len(pairs), width=_GAP, height=below + _LINE + 2 * _GAP, head=above)
     pitch = 2 * tile + 2 * _GAP
     block = _LINE + tile + below + 2 * _GAP
-    sheet = Image.new("RGB", (_GAP + columns * pitch, above + len(pairs) * block), "white")
+    size = max(_LEGEND_WIDTH, _GAP + columns * pitch), above + len(pairs) * block
+    sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     for number, line in enumerate(_LEGEND):
         corner = _GAP, _GAP + number * _LINE

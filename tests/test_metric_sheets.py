@@ -73,6 +73,20 @@ def test_sheets_stay_within_their_bounds(grid):
     assert max(nearest_sheet(scores, grid).size) <= 4000
 
 
+def test_of_very_many_models_the_nearest_pairs_of_some_are_shown(grid):
+    scores = with_nearest(made_scores(), grid)
+    one = scores.models[0]
+    names = [f"lora {number}" for number in range(40)]
+    many = replace(
+        scores,
+        models=tuple(replace(one, model=GridModel(name, "ab")) for name in names),
+        nearest=tuple(replace(scores.nearest[0], model=name) for name in names),
+    )
+    sheet = nearest_sheet(many, grid, models=names)
+    assert 3000 < sheet.height <= 4000
+    assert sheet.getpixel((GAP + 60, LEGEND + LINE + 60)) == colour("base", 0, 0)
+
+
 def test_unknown_prompts_and_models_and_nothing_are_refused(grid):
     with pytest.raises(ConfigError, match="Unknown model 'step 10'.*Did you mean 'step 100'"):
         same_seed_sheet(grid, models=["step 10"])
