@@ -121,7 +121,7 @@ def score_grid(
 
     Args:
         request: what to score.
-        should_stop: asked before each picture.
+        should_stop: asked before each picture, and between blocks of KID's kernel matrices.
 
     Raises:
         DatasetError: the grid, the dataset or a folder cannot be read, or pictures cannot and are
@@ -233,8 +233,10 @@ def _scores(
             check_stop=check_stop,
         )
         made = Found(warnings=_skipped(vectors))
-        for use in its_uses:
+        for number, use in enumerate(its_uses):
+            yield PhaseEvent(f"compare under {name}", number, len(its_uses))
             made.add(use.measure(network, vectors))
+        yield PhaseEvent(f"compare under {name}", len(its_uses), len(its_uses))
         networks[name] = network.digest
         conventions += [
             value.convention.removesuffix(f" {network.convention}")

@@ -235,6 +235,23 @@ def test_stopped_scoring_goes_on_with_what_it_has(grid, monkeypatch):
     assert begun >= 16
 
 
+def test_scoring_is_stopped_also_while_pictures_are_compared(grid):
+    folder, dataset = grid
+    request = ScoreRequest(grid=folder, dataset=dataset, work=folder.parent / "work", config=JUDGE)
+    seen = []
+
+    def comparing():
+        return any("compare" in event.phase for event in seen if isinstance(event, PhaseEvent))
+
+    for event in score_grid(request, should_stop=comparing):
+        seen.append(event)
+
+    # KID is the first of three: the others were not begun.
+    assert seen[-2] == PhaseEvent("compare under miniature_judge", 0, 3)
+    assert isinstance(seen[-1], StoppedEvent)
+    assert not (folder / "metrics.json").exists()
+
+
 def test_networks_are_held_one_at_a_time(grid, monkeypatch):
     folder, dataset = grid
     load, held, alive = scoring.load_metric_network, [], []
