@@ -33,7 +33,7 @@ from .events import (
     WarningEvent,
     stop_check,
 )
-from .lora_files import read_lora, write_lora
+from .lora_files import read_lora, read_metadata, write_lora
 from .lora_layers import Lora, lora_from_adapter
 from .lora_metadata import RIGHTS_KEYS, TrainingRecord, lora_metadata
 from .memory import apply_memory, out_of_memory
@@ -100,6 +100,12 @@ class _Run:
         if folder.lora_path.is_file():
             self._restate_rights(made)
             folder.hand_out()
+            if lacking := self._lacking_snapshots(folder):
+                yield WarningEvent(
+                    f"This run ended without the snapshots of {len(lacking)} steps from step "
+                    f"{lacking[0]} on, and what is finished is not trained again. Train with "
+                    "another `seed`, or move the run's folder away, to have them."
+                )
             yield FinishedEvent(self._config.steps, folder.result, already_done=True)
             return
         folder.require_free_output()
@@ -268,13 +274,20 @@ class _Run:
         record, dtype = self._record(made, self._config.steps), self._plan.lora_dtype
         now = {key: text for key, text in lora_metadata(record).items() if key in RIGHTS_KEYS}
         for snapshot in (None, *made.folder.snapshots()):
-            lora = read_lora(snapshot or made.folder.lora_path, made.base.unet)
-            rest = {key: text for key, text in lora.metadata.items() if key not in RIGHTS_KEYS}
-            if {**rest, **now} == lora.metadata:
+            path = snapshot or made.folder.lora_path
+            header = read_metadata(path)
+            rest = {key: text for key, text in header.items() if key not in RIGHTS_KEYS}
+            if {**rest, **now} == header:
                 continue
-            restated = Lora(lora.layers, {**rest, **now})
+            restated = Lora(read_lora(path, made.base.unet).layers, {**rest, **now})
             write = functools.partial(write_lora, lora=restated, dtype=dtype)
             made.folder.renew(write, snapshot)
+
+    def _lacking_snapshots(self, folder: RunFolder) -> list[int]:
+        """Return the steps of which a snapshot was asked for and is not there."""
+        every = self._config.snapshot_every
+        steps = range(every, self._config.steps + 1, every) if every else ()
+        return [step for step in steps if not folder.snapshot(step).is_file()]
 
     def _save(self, trainer: Trainer, folder: RunFolder) -> CheckpointEvent:
         event = folder.save(trainer.state(), keep=self._config.keep_checkpoints)

@@ -9,8 +9,15 @@ import torch
 from safetensors.torch import save_file
 from stack import SMALL_RUN, small_base, write_demo
 
+from scoft_training import runs
 from scoft_training.errors import ConfigError, ModelFileError
-from scoft_training.events import CheckpointEvent, FinishedEvent, SnapshotEvent, StepEvent
+from scoft_training.events import (
+    CheckpointEvent,
+    FinishedEvent,
+    SnapshotEvent,
+    StepEvent,
+    WarningEvent,
+)
 from scoft_training.lora_files import read_lora, read_metadata
 from scoft_training.lora_layers import lora_digest
 from scoft_training.run_loras import named_lora, read_any_lora, run_loras
@@ -130,6 +137,28 @@ def test_what_a_run_says_of_credit_reaches_its_snapshots(dataset, tmp_path):
     folder = run_of(tmp_path / "work")
     for path in (folder / "lora.safetensors", *(folder / "snapshots").iterdir()):
         assert "Ada of Aruna" in read_metadata(path)["scoft.credits"], path.name
+
+
+def test_what_is_up_to_date_is_not_read_again(run, dataset, monkeypatch):
+    folder, _ = run
+    monkeypatch.setattr(runs, "read_lora", None)
+    assert train(dataset, folder.parent.parent)[-1].already_done
+
+
+def test_a_finished_run_says_which_snapshots_it_lacks(run, dataset, tmp_path):
+    folder, _ = run
+    work = tmp_path / "work"
+    shutil.copytree(folder, work / "runs" / folder.name)
+
+    def said(every):
+        config = dataclasses.replace(CONFIG, snapshot_every=every)
+        events = train(dataset, work, config=config)
+        warnings = [one.message for one in events if isinstance(one, WarningEvent)]
+        assert events[-1].already_done
+        return [message for message in warnings if "snapshots" in message]
+
+    assert [len(said(every)) for every in (0, CONFIG.snapshot_every, 1)] == [0, 0, 1]
+    assert "ended without the snapshots of 3 steps from step 1 on" in said(1)[0]
 
 
 def test_a_run_without_a_lora_and_what_is_no_run_are_refused(run, tmp_path):
