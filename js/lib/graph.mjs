@@ -35,3 +35,23 @@ export function chain(target, name, added) {
     return answer;
   };
 }
+
+/**
+ * Put an element on a node, as a widget that is neither in a saved workflow nor in a queued prompt.
+ *
+ * @param {Object} node: of the front end.
+ * @param {string} name: of the widget; its type is the same in capital letters.
+ * @param {Element} shown: what stands on the node.
+ * @param {Object} heights: `least`, a number or (margin) => number, and `most` where it may not grow.
+ */
+export function addView(node, name, shown, { least, most }) {
+  const height = typeof least === "function" ? () => least(widget?.margin ?? 10) : () => least;
+  const widget = node.addDOMWidget(name, name.toUpperCase(), shown, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: height,
+    ...(most ? { getMaxHeight: () => most } : {}),
+  });
+  // The option keeps it out of the queued prompt, this out of the saved workflow.
+  widget.serialize = false;
+}

@@ -3,7 +3,7 @@
  * The host's objects are passed in.
  */
 
-import { chain } from "./graph.mjs";
+import { addView, chain } from "./graph.mjs";
 import { ScoreView } from "./score_view.mjs";
 
 const GRID = "scoft_grid";
@@ -33,13 +33,9 @@ export class MetricsNodes {
       onHeight: () => node.setDirtyCanvas?.(true, true),
     });
     this.entries.set(node, entry);
-    const widget = node.addDOMWidget("scoft_scores", "SCOFT_SCORES_VIEW", entry.view.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () =>
-        Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * (widget?.margin ?? 10)),
+    addView(node, "scoft_scores_view", entry.view.element, {
+      least: (margin) => Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * margin),
     });
-    widget.serialize = false;
     chain(node, "onRemoved", () => {
       entry.view.destroy();
       this.entries.delete(node);

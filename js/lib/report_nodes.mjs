@@ -4,7 +4,7 @@
  */
 
 import { button, element, replaceChildren, setText } from "./dom.mjs";
-import { chain } from "./graph.mjs";
+import { addView, chain } from "./graph.mjs";
 import { modal } from "./modal.mjs";
 
 const DATASET = "scoft_report";
@@ -46,12 +46,7 @@ export class ReportNodes {
     );
     this.entries.set(node, entry);
     this.show(entry, null, null);
-    const widget = node.addDOMWidget("scoft_report", "SCOFT_REPORT", entry.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => HEIGHT,
-    });
-    widget.serialize = false;
+    addView(node, "scoft_report", entry.element, { least: HEIGHT });
     chain(node, "onRemoved", () => this.entries.delete(node));
     chain(node, "onExecuted", (output) => {
       const found = output?.scoft?.[0];

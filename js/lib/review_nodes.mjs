@@ -6,7 +6,7 @@
 import { button, element, setText } from "./dom.mjs";
 import { count } from "./format.mjs";
 import { openGallery } from "./gallery.mjs";
-import { chain } from "./graph.mjs";
+import { addView, chain } from "./graph.mjs";
 
 const DATASET = "scoft_dataset";
 const NEGATIVES = "scoft_negatives";
@@ -39,13 +39,7 @@ export class ReviewNodes {
     const entry = { node, dataset: null, negatives: null, loader: nameWidget(node) };
     this.build(entry);
     this.entries.set(node, entry);
-    const widget = node.addDOMWidget("scoft_review", "SCOFT_REVIEW", entry.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => HEIGHT,
-      getMaxHeight: () => HEIGHT,
-    });
-    widget.serialize = false;
+    addView(node, "scoft_review", entry.element, { least: HEIGHT, most: HEIGHT });
     chain(node, "onRemoved", () => this.entries.delete(node));
     chain(node, "onExecuted", (output) => {
       const ids = output?.scoft?.[0];

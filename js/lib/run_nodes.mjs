@@ -3,7 +3,7 @@
  * is found again after a reload. The host's objects are passed in.
  */
 
-import { chain } from "./graph.mjs";
+import { addView, chain } from "./graph.mjs";
 import { emptyState, isActive, mergeHistory, reduce, reduceHostError } from "./run_state.mjs";
 import { RunView } from "./run_view.mjs";
 
@@ -38,14 +38,9 @@ export class RunNodes {
       onHeight: () => node.setDirtyCanvas?.(true, true),
     });
     this.entries.set(node, entry);
-    const widget = node.addDOMWidget("scoft_run", "SCOFT_RUN", entry.view.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () =>
-        Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * (widget?.margin ?? 10)),
+    addView(node, "scoft_run", entry.view.element, {
+      least: (margin) => Math.max(IDLE_HEIGHT, entry.view.minHeight() + 2 * margin),
     });
-    // The option keeps it out of the queued prompt, this out of the saved workflow.
-    widget.serialize = false;
     chain(node, "onRemoved", () => {
       entry.view.destroy();
       this.entries.delete(node);
