@@ -78,13 +78,11 @@ def _ablation(arguments: argparse.Namespace) -> int:
 
 def _of_a_file(arguments: argparse.Namespace) -> int:
     from .ablation import run_ablation
-    from .ablation_config import checked_seeds
     from .ablation_file import read_ablation
 
     ablation = read_ablation(arguments.file, folder=arguments.folder)
     if arguments.seeds:
-        seeds = checked_seeds(list(dict.fromkeys(arguments.seeds)), where="--seeds")
-        ablation = dataclasses.replace(ablation, seeds=seeds)
+        ablation = dataclasses.replace(ablation, seeds=_seeds(arguments))
     if arguments.dry_run:
         return _plan(ablation, as_json=arguments.json_events)
     status = show_events(
@@ -93,6 +91,13 @@ def _of_a_file(arguments: argparse.Namespace) -> int:
     if status == 0 and not arguments.json_events:
         print((ablation.folder / "tables.md").read_text(encoding="utf-8"))
     return status
+
+
+def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
+    """Return --seeds, each once: a trial that counts twice would narrow every interval."""
+    from .ablation_config import checked_seeds
+
+    return checked_seeds(list(dict.fromkeys(arguments.seeds)), where="--seeds")
 
 
 def _plan(ablation: Ablation, *, as_json: bool) -> int:
@@ -138,8 +143,8 @@ def _of_the_miniature(arguments: argparse.Namespace) -> int:
     chosen: dict[str, Any] = _WITHOUT_FILE | {k: v for k, v in given.items() if v is not None}
     request = AblationRequest(
         folder=arguments.folder or _FOLDER,
-        seeds=arguments.seeds or _SEEDS,
-        arms=chosen["arms"] or tuple(ARMS),
+        seeds=_seeds(arguments) if arguments.seeds else _SEEDS,
+        arms=tuple(dict.fromkeys(chosen["arms"] or ARMS)),
         scale=ArmScale(steps=chosen["steps"]),
         num_train=chosen["pictures"],
     )

@@ -158,8 +158,10 @@ def ablation_sheets(ablation: Ablation, results: Sequence[TrialResult]) -> list[
         sheets += [_per_culture(gathered, key) for key in _TABLE_1 if key in gathered.metrics]
     differences = paired_differences(gathered.overall, ablation.compare, gathered.metrics)
     keys = list(dict.fromkeys([*_TABLE_1, *gathered.memorization]))
+    title = "Differences of arms, paired by seed"
+    sheet = _sheet(gathered, "differences", title, differences, keys)
     sheets.append(
-        _sheet(gathered, "differences", "Differences of arms, paired by seed", differences, keys)
+        dataclasses.replace(sheet, note=f"{_chance(differences, keys)} {sheet.note}".strip())
     )
     sheets.append(_sheet(gathered, "others", "Further figures", overall, gathered.others))
     return [sheet for sheet in sheets if len(sheet.header) > 1 and sheet.rows]
@@ -187,6 +189,18 @@ def _sheet(
     header, rows = cells(table, gathered.columns(keys, table), beside, "paper")
     notes = " ".join(_notes(gathered, [key for key in keys if key in gathered.metrics]))
     return _with_note(Sheet(name, title, tuple(header), tuple(map(tuple, rows)), notes))
+
+
+def _chance(differences: Table, keys: Sequence[str]) -> str:
+    """Say how many differences are beyond the seeds' spread, and how many chance alone makes so."""
+    found = [row[key] for row in differences.values() for key in keys if key in row]
+    known = [one.half_width is not None and abs(one.mean) > one.half_width for one in found]
+    if all(one.half_width is None for one in found):
+        return ""
+    return (
+        f"{sum(known)} of {len(known)} intervals leave 0 out. Where nothing differs, chance alone "
+        "makes one in twenty do so."
+    )
 
 
 def _notes(gathered: _Gathered, keys: Iterable[str]) -> Iterator[str]:
@@ -351,7 +365,19 @@ def _pictures(gathered: _Gathered, culture: str) -> str:
         grid = read_grid(result.grid)
     except DatasetError:
         return "<p>The drawings are gone; the numbers were measured before.</p>"
-    sheet = same_seed_sheet(grid, models=list(result.models.values()))
+    arms = {model: arm for arm, model in result.models.items()}
+    grid = dataclasses.replace(
+        grid,
+        models=tuple(
+            dataclasses.replace(one, name=arms[one.name]) for one in grid.models if one.name in arms
+        ),
+        pictures=tuple(
+            dataclasses.replace(one, model=arms[one.model])
+            for one in grid.pictures
+            if one.model in arms
+        ),
+    )
+    sheet = same_seed_sheet(grid, models=list(result.models))
     names = ", ".join(result.models)
     return pages.picture_tag(sheet, f"Drawings of {names} for the same prompts", kind="JPEG")
 
@@ -362,19 +388,23 @@ def _arms_table(ablation: Ablation) -> str:
     rows = [
         [option.name, *(str(getattr(config, option.name)) for _, config in trained)]
         for option in options(TrainConfig)
-        if {getattr(config, option.name) for _, config in trained} != {option.default}
+        if option.changes_weights
+        and {getattr(config, option.name) for _, config in trained} != {option.default}
     ]
     return pages.table(["option", *(name for name, _ in trained)], rows)
 
 
 def _lead(gathered: _Gathered) -> str:
     seeds, cultures = len(gathered.seeds), len(gathered.cultures)
-    spread = (
-        "One seed tells no spread, so there are no intervals."
-        if seeds == 1
-        else "Means and 95 % intervals (Student's t) over seeds: they tell how trainings and "
-        "drawings scatter, not how base models or picture sets do."
-    )
+    if seeds == 1:
+        spread = "One seed tells no spread, so there are no intervals."
+    else:
+        spread = (
+            "Means and 95 % intervals (Student's t) over seeds: they tell how trainings, drawings "
+            "and the choice of captions scatter, not how base models or picture sets do."
+        )
+    if seeds == 2:
+        spread += " Of two seeds they are wide: 12.7 standard errors to either side, of five 2.8."
     return (
         f"{_counted(len(gathered.arms), 'arm')}, {_counted(cultures, 'culture')}, "
         f"{_counted(seeds, 'seed')} each. {spread} Overall means count every culture the same."

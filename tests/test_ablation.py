@@ -292,6 +292,8 @@ def test_a_changed_option_makes_new_trials_and_keeps_the_old(told, run, tmp_path
     assert {preset for _, preset, _, _ in told.trained} == {"m"}
     assert all(path.read_bytes() == text for path, text in before.items())
     # Both trainings of the arm stay in the grid, under names of their own.
+    shown = (tmp_path / "out" / "report.html").read_text()
+    assert 'alt="Drawings of sd, ldm, m for the same prompts"' in shown
     base, ldm, changed = told.drawn[-1]
     assert (base, ldm) == ("base", "ldm")
     assert changed.startswith("m ")

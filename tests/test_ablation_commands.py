@@ -70,7 +70,8 @@ def test_events_for_programs_are_all_that_is_printed(file, asked, capsys):
 def test_without_a_file_it_is_the_miniatures_with_its_flags(asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["ablation"]) == 0
-    assert main(["ablation", "--arms", "m", "--steps", "7", "--pictures", "5", "--seeds", "2"]) == 0
+    flags = ["--arms", "m", "m", "--steps", "7", "--pictures", "5", "--seeds", "2", "2"]
+    assert main(["ablation", *flags]) == 0
     first, second = asked.requests
     assert (first.folder.name, tuple(first.arms)) == ("scoft-ablation", tuple(ARMS))
     assert (tuple(first.seeds), first.scale.steps, first.num_train) == ((0, 1, 2, 3, 4), 600, 30)
@@ -110,6 +111,7 @@ def test_a_dry_run_says_what_is_left(file, monkeypatch, capsys):
         (["FILE", "--steps", "3", "--arms", "m"], "--arms and --steps belong to the ablation with"),
         (["--dry-run"], "--dry-run belongs to the ablation of a file"),
         (["none.toml"], "cannot be read"),
+        (["--seeds", "-1"], "--seeds must be different whole numbers from 0"),
         (["FILE", "--seeds", "-1"], "--seeds must be different whole numbers from 0"),
     ],
 )

@@ -150,11 +150,23 @@ def test_tables_for_spreadsheets_hold_numbers(ablation):
     assert values["mean_and_half_width"]["m"]["clip_score"][0] == 56
 
 
+def test_differences_say_how_many_chance_would_make(ablation):
+    results = results_of(ablation)
+    # m - sd is 1 in both seeds of every figure: no spread at all.
+    (sheet,) = (one for one in ablation_sheets(ablation, results) if one.name == "differences")
+    assert sheet.note.startswith("5 of 5 intervals leave 0 out. Where nothing differs, chance")
+    first = [one for one in results if one.seed == 0]
+    alone = dataclasses.replace(ablation, seeds=(0,))
+    (sheet,) = (one for one in ablation_sheets(alone, first) if one.name == "differences")
+    assert sheet.note == ""
+
+
 def test_the_page_says_what_the_arms_are_even_if_there_is_one(ablation):
     one = dataclasses.replace(
-        ablation, arms=(Arm("base", None), Arm("m", TrainConfig(rank=7))), compare=()
+        ablation, arms=(Arm("base", None), Arm("m", TrainConfig(rank=7, save_every=9))), compare=()
     )
     html = write_ablation_report(one, results_of(one)).read_text(encoding="utf-8")
     assert '<th scope="row" dir="auto">rank</th><td dir="auto">7</td>' in html
     assert "learning_rate" not in html
+    assert "save_every" not in html
     assert html.count("The drawings are gone") == 2

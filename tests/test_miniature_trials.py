@@ -151,6 +151,19 @@ def test_a_stopped_ablation_goes_on_and_repeats_nothing(stubbed, tmp_path):
     assert len(stubbed.measured) == 6
 
 
+def test_a_damaged_trial_is_made_again_and_a_lost_picture_is_left_out(stubbed, tmp_path):
+    list(run_ablation(request(tmp_path / "a")))
+    before = (tmp_path / "a" / "table.md").read_text()
+    damaged, lost = sorted((tmp_path / "a" / "results").glob("base-*"))[:2]
+    assert (damaged.suffix, lost.suffix) == (".json", ".png")
+    damaged.write_text(damaged.read_text()[:20])
+    sorted((tmp_path / "a" / "results").glob("ldm-1-*.png"))[0].unlink()
+    list(run_ablation(request(tmp_path / "a")))
+    assert stubbed.measured[6:] == [(None, 1)]
+    assert (tmp_path / "a" / "table.md").read_text() == before
+    assert (tmp_path / "a" / "report.html").read_text().count("data:image/png") == 2
+
+
 def test_trials_of_other_settings_do_not_count(stubbed, tmp_path):
     list(run_ablation(request(tmp_path / "a", seeds=(1,))))
     list(run_ablation(request(tmp_path / "a", seeds=(1,), scale=ArmScale(steps=31))))

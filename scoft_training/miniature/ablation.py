@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..ablation_records import read_record
 from ..ablation_tables import (
     Column,
     Table,
@@ -117,7 +117,7 @@ def run_ablation(
     """Train and measure every arm with every seed, then write table, plots and page.
 
     `folder`/results holds one file a trial; table.md, table.json, report.html and the plots are
-    written again at the end of every call, from all trials of these settings that are there.
+    written again at the end of every call, from the trials of its arms and seeds.
 
     Raises:
         ConfigError: an unknown arm, or no seed.
@@ -154,7 +154,7 @@ class _Ablation:
             evaluator: Evaluator | None = None
             for arm in (BASE_ARM, *request.arms):
                 path = self._path(arm, seed)
-                if path.is_file():
+                if self._figures(arm, seed) is not None:
                     continue
                 trained = None
                 if arm != BASE_ARM:
@@ -193,9 +193,15 @@ class _Ablation:
         digest = digest_json(self._request.settings(arm, seed))[:8]
         return self._results / f"{arm}-{seed}-{digest}.json"
 
+    def _figures(self, arm: str, seed: int) -> dict[str, float] | None:
+        """Return a trial's figures; None where it is not made, or its file is damaged."""
+        figures: dict[str, float] | None = read_record(self._path(arm, seed)).get("figures")
+        return figures
+
     def _num_finished(self) -> int:
         arms = (BASE_ARM, *self._request.arms)
-        return sum(self._path(a, s).is_file() for s in self._request.seeds for a in arms)
+        found = (self._figures(arm, seed) for seed in self._request.seeds for arm in arms)
+        return sum(figures is not None for figures in found)
 
     def _evaluator(self, seed: int) -> Evaluator:
         return Evaluator(
@@ -216,10 +222,12 @@ class _Ablation:
         results: dict[str, list[dict[str, float]]] = {}
         for arm in (BASE_ARM, *request.arms):
             for seed in request.seeds:
-                figures = json.loads(self._path(arm, seed).read_text(encoding="utf-8"))["figures"]
+                figures = self._figures(arm, seed)
+                if figures is None:
+                    raise OutputError(
+                        f"{self._path(arm, seed)}: was taken away meanwhile. Run the command again."
+                    )
                 results.setdefault(arm, []).append(figures)
-        if any(len(rows) < len(request.seeds) for rows in results.values()):
-            raise OutputError(f"{self._results}: a trial's file is gone. Run the command again.")
         intervals = over_seeds(results, [column.key for column in _COLUMNS])
         write_json(
             request.folder / "table.json",
@@ -250,7 +258,9 @@ class _Ablation:
         arms = (BASE_ARM, *request.arms)
         shown = {arm: self._path(arm, request.seeds[0]).with_suffix(".png") for arm in arms}
         sheets = "".join(
-            f"<div>{picture_tag(_open(path), arm)}</div>" for arm, path in shown.items()
+            f"<div>{picture_tag(_open(path), arm)}</div>"
+            for arm, path in shown.items()
+            if path.is_file()
         )
         lead = (
             f"{len(request.seeds)} seeds an arm, {request.scale.steps} steps of 8 pictures on "
