@@ -301,7 +301,8 @@ def diversities(embeddings: Tensor) -> Tensor:
         raise ConfigError("Diversity needs at least 2 pictures a caption but got 1. Draw more.")
     # |sum_i u_i|^2 = sum_i |u_i|^2 + sum_{i != j} u_i . u_j
     cosines = vectors.sum(dim=1).square().sum(dim=1) - vectors.square().sum(dim=(1, 2))
-    return 1 - cosines / (pictures * (pictures - 1))
+    # Of equal pictures rounding would leave -1e-16.
+    return (1 - cosines / (pictures * (pictures - 1))).clamp(min=0)
 
 
 def diversity(embeddings: Tensor) -> float:

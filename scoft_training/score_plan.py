@@ -84,9 +84,11 @@ def lacks(setting: Setting, dataset: Path | None) -> Iterator[str]:
     grid, compared = setting.grid, setting.compared
     names, baseline = [model.name for model in setting.models], setting.config.baseline
     if len(names) > 1 and baseline not in names:
+        begun = baseline in [model.name for model in grid.models]
+        why = "is not drawn completely" if begun else "is none of this grid's models"
         yield (
-            f"`baseline`: there is no model {baseline!r} in this grid, so differences to it are "
-            "not measured. Name another one, or draw it."
+            f"`baseline`: {baseline!r} {why}, so differences to it are not measured. Name another "
+            "one, or draw it."
         )
     by_role = {role: setting.drawn(role) for role in ("train", "test", "neutral")}
     if by_role["test"] is None:

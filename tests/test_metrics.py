@@ -440,6 +440,9 @@ def test_diversities_of_identical_disjoint_and_doubled_pictures():
     pictures = torch.eye(3)[torch.tensor([[0, 0, 0], [0, 1, 2], [0, 0, 1]])]
     # One duplicate among three: one of three pairs has distance 0, the others 1.
     assert diversities(pictures).tolist() == pytest.approx([0, 1, 2 / 3])
+    # No rounding makes equal pictures vary by less than nothing.
+    equal = random(50, 1, 7).expand(50, 3, 7)
+    assert min(diversities(equal).tolist()) >= 0
 
 
 def test_diversity_equals_plain_loops_and_compares_within_captions_only():

@@ -362,9 +362,21 @@ def test_another_baseline_is_compared_with_and_an_unknown_one_told(grid):
     assert {one.baseline for one in scores.differences if one.key == "vendi_all"} == {"step 100"}
 
     events, scores = score(folder, dataset, baseline="step 300")
-    assert any("there is no model 'step 300'" in text for text in scores.warnings)
+    assert any("'step 300' is none of this grid's models" in text for text in scores.warnings)
     told = [event.message for event in events if isinstance(event, WarningEvent)]
     assert told == list(scores.warnings)
+
+
+def test_a_baseline_that_is_drawn_in_part_is_not_said_to_be_missing(grid):
+    folder, dataset = grid
+    next((folder / "pictures" / "base").iterdir()).unlink()
+
+    _, scores = score(folder, dataset, kid_network="none", diversity_network="none")
+
+    assert [one.model.name for one in scores.models] == ["step 100", "step 200"]
+    assert scores.differences == ()
+    (told,) = (text for text in scores.warnings if "`baseline`" in text)
+    assert told.startswith("`baseline`: 'base' is not drawn completely, so differences to it")
 
 
 @pytest.mark.parametrize(
