@@ -75,6 +75,13 @@ class _Gathered:
         return [*likeness, *_VARIETY, "clip_score"]
 
     @property
+    def three_questions(self) -> list[str]:
+        """The figures that tell who copies, who knows the culture and who forgot the rest."""
+        likeness = [key for key in self.metrics if key.startswith("similarity_")][:1]
+        wanted = (*likeness, "kid_reference", "kid_general")
+        return [key for key in wanted if key in self.metrics]
+
+    @property
     def others(self) -> list[str]:
         """Figures that the paper has no table for."""
         shown = {*_TABLE_1, *self.memorization, SECONDS}
@@ -263,7 +270,7 @@ def _per_culture(gathered: _Gathered, key: str) -> Sheet:
 
 
 def _plots(gathered: _Gathered) -> dict[str, Plot]:
-    """One plot a figure over all cultures, and KID of each culture, as in the paper's figure 7."""
+    """One plot a figure over all cultures, KID of each culture as in figure 7, differences."""
     overall = over_seeds(gathered.overall, gathered.metrics)
     keys = [key for key in (*_TABLE_1, *gathered.memorization) if key in gathered.metrics]
     plots = {}
@@ -276,6 +283,11 @@ def _plots(gathered: _Gathered) -> dict[str, Plot]:
             table = over_seeds(results, ["kid_reference"])
             if plot := _plot(gathered, "kid_reference", title, table):
                 plots[f"kid_reference-{culture}"] = plot
+    differences = paired_differences(gathered.overall, gathered.ablation.compare, gathered.metrics)
+    for key in gathered.three_questions:
+        title = f"{gathered.metrics[key].heading}: differences, paired by seed"
+        if plot := _plot(gathered, key, title, differences):
+            plots[f"difference-{key}"] = plot
     return plots
 
 

@@ -247,7 +247,7 @@ def test_every_arm_meets_every_culture_and_seed_and_the_tables_hold_the_means(to
     assert len(lines) == 1 + 2 * 2 * 3 * 3
     html = (tmp_path / "out" / "report.html").read_text()
     assert html.count("data:image/") == 2
-    assert html.count("<svg") == len(list((tmp_path / "out" / "plots").glob("*.svg"))) == 4
+    assert html.count("<svg") == len(list((tmp_path / "out" / "plots").glob("*.svg"))) == 5
 
 
 def test_a_stopped_ablation_goes_on_and_repeats_nothing(told, run, plan, tmp_path):

@@ -1,15 +1,18 @@
 """The file of an ablation: what it may say, what arms inherit, and every refusal by its words."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from scoft_training import ablation_file
 from scoft_training.ablation_config import BASE_ARM
 from scoft_training.ablation_file import read_ablation
 from scoft_training.config import PRESETS
 from scoft_training.errors import ConfigError
+from scoft_training.grid_prompts import dataset_prompts
 
 SMALL = """
 folder = "out"
@@ -196,6 +199,35 @@ def test_the_example_in_the_documents_is_read_and_shows_every_key():
         *ablation_file._NEGATIVES_FILES,
     ):
         assert f"{key} =" in text or f"[{key}" in text, key
+
+
+def test_the_example_of_figure_7_compares_backbones_and_steps_by_200_pictures(tmp_path):
+    ablation = read_ablation(Path(__file__).parent.parent / "docs" / "figure7.toml")
+    settings = {
+        (arm.train.perceptual_backbone, arm.train.gradient_step) for arm in ablation.trained_arms
+    }
+    assert settings == {
+        *((name, "first") for name in ("clipconv", "dreamsim", "dinov2", "blip2")),
+        *(("clipconv", step) for step in ("last", "random")),
+    }
+    # All else is equal.
+    alike = {
+        dataclasses.replace(arm.train, perceptual_backbone="clipconv", gradient_step="first")
+        for arm in ablation.trained_arms
+    }
+    (config,) = alike
+    assert config.uses_negatives
+    for name, count in (("train", 30), ("test", 12)):
+        rows = [{"file_name": f"{at}.png", "text": f"{name} {at}"} for at in range(count)]
+        (tmp_path / name).mkdir()
+        for at in range(count):
+            picture = Image.new("RGB", (64, 64), (at, len(name), 0))
+            picture.save(tmp_path / name / f"{at}.png")
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / name / "metadata.jsonl").write_text(lines)
+    prompts, _ = dataset_prompts(tmp_path, tmp_path / "work", ablation.grid_of(0))
+    assert {prompt.role for prompt in prompts} == {"test"}
+    assert sum(len(prompt.seeds) for prompt in prompts) == 200
 
 
 def test_configs_are_frozen(read):

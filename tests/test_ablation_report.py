@@ -170,3 +170,14 @@ def test_the_page_says_what_the_arms_are_even_if_there_is_one(ablation):
     assert "learning_rate" not in html
     assert "save_every" not in html
     assert html.count("The drawings are gone") == 2
+
+
+def test_the_three_questions_have_a_plot_of_their_differences(ablation):
+    write_ablation_report(ablation, results_of(ablation))
+    names = {path.stem for path in (ablation.folder / "plots").glob("difference-*.svg")}
+    assert names == {
+        f"difference-{key}" for key in ("similarity_dino_vits16", "kid_reference", "kid_general")
+    }
+    none = dataclasses.replace(ablation, folder=ablation.folder / "none", compare=())
+    write_ablation_report(none, results_of(none))
+    assert not list((none.folder / "plots").glob("difference-*.svg"))
