@@ -14,6 +14,7 @@ __all__ = [
     "cross_sums",
     "numbered_prompts",
     "one_prompt_only",
+    "require_comparable",
     "squared_mmd",
     "two_sets",
     "within_sums",
@@ -114,6 +115,16 @@ def two_sets(
     """
     x = checked("generated", generated, ("pictures", "dim"))
     y = checked("reference", reference, ("pictures", "dim"))
+    require_comparable(x, y, fewest=fewest, measure=measure)
+    return x, y
+
+
+def require_comparable(x: Tensor, y: Tensor, *, fewest: int, measure: str) -> None:
+    """Refuse generated and reference pictures, (pictures, dim) each, that are not comparable.
+
+    Raises:
+        ConfigError: different dims, or fewer than `fewest` pictures of a kind.
+    """
     if x.shape[1] != y.shape[1]:
         raise ConfigError(
             f"`generated` has {x.shape[1]} numbers a picture but `reference` has {y.shape[1]}. "
@@ -124,7 +135,6 @@ def two_sets(
             f"{measure} needs at least {fewest} pictures of either kind but got {len(x)} generated "
             f"and {len(y)} reference pictures. Bring more."
         )
-    return x, y
 
 
 def numbered_prompts(

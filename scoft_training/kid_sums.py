@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from .errors import ConfigError
-from .kernels import cross_sums, numbered_prompts, one_prompt_only, two_sets, within_sums
+from .kernels import (
+    cross_sums,
+    numbered_prompts,
+    one_prompt_only,
+    require_comparable,
+    within_sums,
+)
 from .vectors import checked
 
 __all__ = ["FEWEST_LEFT_OUT", "KidReference", "LeftOutKid"]
@@ -101,7 +107,8 @@ class KidReference:
             ConfigError: features of another network, fewer than 2 pictures, not one prompt a
                 picture, or pictures of one prompt only.
         """
-        x, y = two_sets(generated, self._pictures, fewest=2, measure="KID")
+        x, y = checked("generated", generated, ("pictures", "dim")), self._pictures
+        require_comparable(x, y, fewest=2, measure="KID")
         if self._prompts is None:
             return self._one_left_out(x, y, _members(len(x), groups))
         if groups is None:
