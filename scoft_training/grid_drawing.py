@@ -64,6 +64,8 @@ __all__ = ["GridRequest", "GridSource", "draw_grid", "drawing_settings", "grid_m
 
 _LOCK, _LOCK_SECONDS = "grid", 2.0
 _Cell = tuple[str, int, int]
+_PRECISIONS = {"float64": "fp64", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+"""A number format's name in grid.json, and the option's."""
 
 
 @dataclass(frozen=True)
@@ -392,18 +394,25 @@ def _require_place(folder: Path) -> None:
 
 def _require_same(grid: Grid, base: BaseModel, drawing: Mapping[str, Any]) -> None:
     """Refuse to add to a grid what could not be compared with what is there."""
-    if grid.base_digest != base.digest:
-        raise ResumeError(
-            f"{grid.folder}: was drawn with the base model {grid.base_name}, and {base.name} is "
-            "another. Load that one, or choose another folder."
-        )
     changed = [
-        f"`{name}` was {grid.drawing.get(name)!r}, now {value!r}"
+        f"`{name}` was {_worded(grid.drawing.get(name))}, now {_worded(value)}"
         for name, value in drawing.items()
         if grid.drawing.get(name) != value
     ]
+    # Before the base, whose digest is another one in another precision.
     if changed:
         raise ResumeError(
             f"{grid.folder}: was drawn with other settings ({'; '.join(changed)}). Set them as "
             "they were, or choose another folder."
         )
+    if grid.base_digest != base.digest:
+        raise ResumeError(
+            f"{grid.folder}: was drawn with the base model {grid.base_name} "
+            f"({grid.base_digest[:12]}), and {base.name} ({base.digest[:12]}) is another. Load "
+            "that one, or choose another folder."
+        )
+
+
+def _worded(value: Any) -> str:
+    """Return a setting as an option is given."""
+    return _PRECISIONS.get(str(value), repr(value))

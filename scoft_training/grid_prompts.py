@@ -58,12 +58,15 @@ def dataset_prompts(
     try:
         find_source(Path(root).expanduser().absolute(), "test")
     except DatasetError:
-        warnings.append(
-            f"{train.name}: there is no test split, so no held-out captions are drawn for, and "
-            "nothing tells how well the culture is known. Put some rows into test/ beside train/."
-        )
+        lacking = "there is no test split"
     else:
         held_out = _split(root, "test", work).rows
+        lacking = "" if held_out else "every row of the test split is left out"
+    if lacking:
+        warnings.append(
+            f"{train.name}: {lacking}, so no held-out captions are drawn for, and nothing tells "
+            "how well the culture is known. Put some rows into test/ beside train/."
+        )
     return prompts_of_dataset(train.rows, held_out, config, culture=train.card.culture), warnings
 
 

@@ -267,8 +267,13 @@ def test_a_file_and_its_tensors_are_the_same_model(request_for, tmp_path, lora, 
 def test_another_base_or_other_settings_are_refused(request_for):
     draw(request_for(prompts=PROMPTS[1:2]))
     other = dataclasses.replace(small_base(torch.float32), digest="other", name="other")
-    with pytest.raises(ResumeError, match="drawn with the base model small, and other is another"):
+    said = r"drawn with the base model small \(small torch.\), and other \(other\) is another"
+    with pytest.raises(ResumeError, match=said):
         draw(request_for(base=other))
+    # Another device chose another precision, in which the base's digest is another one, too.
+    half = dataclasses.replace(CONFIG, precision="bf16")
+    with pytest.raises(ResumeError, match="`precision` was fp32, now bf16"):
+        draw(request_for(base=other, config=half))
     with pytest.raises(ResumeError, match="`inference_steps` was 2, now 3.*Set them as they were"):
         draw(request_for(config=dataclasses.replace(CONFIG, inference_steps=3)))
     # Strengths are the models' own.

@@ -136,8 +136,13 @@ def test_what_the_work_folder_states_counts(root, tmp_path):
         sha256=left_out.sha256, by="Kim", at="2026-11-25", why="blurred", include=False
     )
     write_overlays(tmp_path, [dropped])
-    prompts, _ = dataset_prompts(root, tmp_path, SMALL)
+    prompts, warnings = dataset_prompts(root, tmp_path, SMALL)
     assert [p.picture for p in prompts if p.role == "test"] == [kept.sha256]
+    assert warnings == []
+    write_overlays(tmp_path, [dropped, dataclasses.replace(dropped, sha256=kept.sha256)])
+    prompts, (warning,) = dataset_prompts(root, tmp_path, SMALL)
+    assert not by_role(prompts)["test"]
+    assert "every row of the test split is left out, so no held-out captions" in warning
 
 
 def test_a_set_without_a_test_split_says_what_is_not_known(tmp_path):
