@@ -19,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from .checkpoint_choice import TRIPLE, curves, run_ids, run_name
+from .errors import OutputError
 from .files import write_aside, write_text
 from .grids import Grid
 from .metric_sheets import (
@@ -51,6 +52,9 @@ from .score_records import Difference, MetricValue, Nearest, Scores
 from .text_tables import decimals, number
 
 __all__ = ["report_page", "text_table", "triple_plots", "write_report"]
+
+_PLOTS = {*TRIPLE, *(f"{name}-steps" for name in TRIPLE)}
+"""Names of all plots that a report can have."""
 
 _SIDE = 256
 _NOT_DRAWN = Html('<div class="lost">not drawn</div>')
@@ -89,7 +93,8 @@ def write_report(scores: Scores, grid: Grid, folder: Path) -> Path:
     Args:
         scores: of the grid.
         grid: as it lies in its folder.
-        folder: where to; files of an earlier report there are replaced.
+        folder: where to; files of an earlier report there are replaced, or removed where this one
+            has none of the name.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -98,18 +103,17 @@ def write_report(scores: Scores, grid: Grid, folder: Path) -> Path:
     for name, plot in plots.items():
         write_text(folder / "plots" / f"{name}.svg", plot.svg())
         _save(plot.image(960), folder / "plots" / f"{name}.png")
-    for kind in ("svg", "png"):
-        for stale in (folder / "plots").glob(f"*.{kind}"):
-            if stale.stem not in plots:
-                stale.unlink()
+    for stale in _PLOTS - set(plots):
+        for kind in ("svg", "png"):
+            _remove(folder / "plots" / f"{stale}.{kind}")
     if shown_prompts(grid):
         sheet = same_seed_sheet(grid, models=_sheet_models(scores, grid))
         _save(sheet, folder / "sheets" / "same-seeds.png")
     nearest = folder / "sheets" / "nearest.png"
-    if scores.nearest:
+    if nearest_pairs(scores, models=_main_names(scores)):
         _save(nearest_sheet(scores, grid, models=_main_names(scores)), nearest)
     else:
-        nearest.unlink(missing_ok=True)
+        _remove(nearest)
     write_text(folder / "report.txt", report_text(scores))
     path = folder / "report.html"
     write_text(path, report_page(scores, grid))
@@ -393,6 +397,16 @@ def _img(picture: Image.Image, alt: str) -> Html:
 
 def _save(picture: Image.Image, path: Path) -> None:
     write_aside(path, partial(_write_png, picture))
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: an earlier report's file could not be removed ({error.strerror}). Close what "
+            "shows it, and score again."
+        ) from error
 
 
 def _write_png(picture: Image.Image, path: Path) -> None:

@@ -143,10 +143,12 @@ def test_a_second_report_replaces_the_first_whole(tmp_path):
     grid = drawn_grid(tmp_path / "grid")
     scores = with_nearest(made_scores(), grid)
     write_report(scores, grid, grid.folder)
+    (grid.folder / "plots" / "of-mine.png").write_bytes(b"kept")
     base = made_scores(models=made_scores().models[:1], differences=(), suggestion=None)
     text = write_report(base, grid, grid.folder).read_text(encoding="utf-8")
     assert sorted(one.name for one in (grid.folder / "plots").iterdir()) == [
-        f"{name}.{kind}" for name in ("copies", "forgot", "knows") for kind in ("png", "svg")
+        *(f"{name}.{kind}" for name in ("copies", "forgot", "knows") for kind in ("png", "svg")),
+        "of-mine.png",
     ]
     assert not (grid.folder / "sheets" / "nearest.png").exists()
     assert "nearest training picture" not in text
@@ -159,6 +161,25 @@ def test_the_same_scores_make_the_same_files(made):
     before = [one.read_bytes() for one in files]
     write_report(scores, grid, grid.folder)
     assert [one.read_bytes() for one in files] == before
+
+
+def test_nearest_pairs_of_models_that_are_not_shown_make_no_sheet(tmp_path):
+    grid = drawn_grid(tmp_path / "grid")
+    near = with_nearest(made_scores(), grid).nearest
+    steps = [model(f"step {n}", n, 20.0, 1.0, 0.5, 0.6, 0.5, 0.6) for n in range(100, 1100, 100)]
+    scores = made_scores(
+        models=(*made_scores().models[:1], *steps),
+        nearest=tuple(one for one in near if one.model == "step 100"),
+    )
+    write_report(scores, grid, grid.folder)
+    assert not (grid.folder / "sheets" / "nearest.png").exists()
+
+
+def test_an_earlier_file_that_cannot_be_removed_is_named(tmp_path):
+    grid = drawn_grid(tmp_path / "grid")
+    (grid.folder / "sheets" / "nearest.png").mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"nearest.png: an earlier report's file could not be"):
+        write_report(made_scores(), grid, grid.folder)
 
 
 def test_curves_without_a_suggestion_say_why(made):
