@@ -21,6 +21,9 @@ __all__ = ["add_grid"]
 
 _Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
+_OF_ALL = ("seed", "batch_size")
+"""Options of GridConfig that mean something without a dataset."""
+
 # Strengths are the models' own.
 _DRAWING = tuple(
     option.name for option in options(GenerateConfig) if option.name != "lora_strength"
@@ -99,8 +102,7 @@ def _grid(arguments: argparse.Namespace) -> int:
     from .miniature.loading import register as register_miniature
 
     require_one_process("grid")
-    if arguments.work is not None and arguments.dataset is None:
-        raise ConfigError("--work completes a dataset's captions: give --dataset, too.")
+    _require_dataset(arguments)
     register_miniature()
     config = config_from_flags(GridConfig, arguments)
     prompts, warnings = _prompts(arguments, config)
@@ -123,6 +125,21 @@ def _grid(arguments: argparse.Namespace) -> int:
     if status == 0 and not arguments.json_events:
         print(arguments.grid)
     return status
+
+
+def _require_dataset(arguments: argparse.Namespace) -> None:
+    """Refuse options that would do nothing without a dataset."""
+    if arguments.dataset is not None:
+        return
+    given = ["--work"] if arguments.work is not None else []
+    for option in options(GridConfig):
+        if option.name not in _OF_ALL and hasattr(arguments, option.name):
+            given.append(option.flag)
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: what is drawn for a dataset is meant, and there is none. Give "
+            "--dataset, or name prompts of your own with --prompt and --prompts."
+        )
 
 
 def _prompts(

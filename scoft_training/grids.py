@@ -8,7 +8,9 @@ here: where prompts come from (`grid_prompts`), drawing (`grid_drawing`), measur
       pictures.jsonl   one line a drawn picture; of two about the same picture the later one counts
       pictures/<model>/<prompt number, from 1>-seed<seed>.png
 
-Prompts, seeds and models are only ever added, so an index of a prompt means the same for ever.
+Prompts, seeds and models are only ever added, so an index of a prompt means the same for ever. A
+file's bytes do not tell which model drew it; its path and its place in the record do. Whoever shows
+pictures to people that must not know shows copies under other names, in another order.
 """
 
 from __future__ import annotations

@@ -103,7 +103,11 @@ def test_runs_are_called_by_step_or_by_a_name_of_their_own(tmp_path):
         (["--prompt", "a", "--lora", "x=none.safetensors"], "none.safetensors: there is no such"),
         (["--prompt", "a", "--run", "nowhere"], "nowhere: is no run's folder"),
         (["--prompt", "a", "--batch-size", "0"], "`batch_size` must be between 1 and 256"),
-        (["--prompt", "a", "--work", "w"], "--work completes a dataset's captions: give --dataset"),
+        (["--prompt", "a", "--work", "w"], "--work: what is drawn for a dataset is meant"),
+        (
+            ["--prompt", "a", "--neutral-prompts", "5", "--train-captions", "2"],
+            "--train-captions, --neutral-prompts: what is drawn for a dataset is meant",
+        ),
         (["--prompt", "a", "--seeds", "-1"], "a seed must be a whole number from 0"),
     ],
 )
