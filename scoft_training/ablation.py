@@ -16,13 +16,14 @@ from .ablation_records import (
     Trained,
     TrialResult,
     result_of,
+    write_begun,
     write_result,
     write_trained,
 )
 from .ablation_report import write_ablation_report
 from .ablation_state import AblationState, work_of
 from .errors import ScoftError
-from .events import Event, FinishedEvent, PhaseEvent, TrialEvent, WarningEvent
+from .events import Event, FinishedEvent, PhaseEvent, SettingsEvent, TrialEvent, WarningEvent
 from .files import write_json
 from .grid_drawing import GridRequest, GridSource, draw_grid
 from .grids import GridPrompt
@@ -220,7 +221,10 @@ class _Run:
             allow_download=self._ablation.allow_download,
         )
         last: Event | None = None
+        note = self._state.trained_path(culture, arm, seed)
         for last in run_training(request, should_stop=self._should_stop):
+            if isinstance(last, SettingsEvent):
+                write_begun(note, last.run_id)
             yield last
         if not isinstance(last, FinishedEvent):
             return None
@@ -229,7 +233,7 @@ class _Run:
             _drop_checkpoints(lora.parent)
         seconds = sum(step["seconds"] for step in read_steps(lora.parent))
         trained = Trained(lora, lora.parent.name, seconds, self._state.lora_digest(lora))
-        write_trained(self._state.trained_path(culture, arm, seed), trained)
+        write_trained(note, trained)
         return trained
 
     def _draw(

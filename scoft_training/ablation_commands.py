@@ -130,6 +130,8 @@ def _state(trial: PlannedTrial) -> str:
     training = f"{trial.steps} steps" if trial.steps else "no training"
     if trial.steps and trial.trained:
         training = f"{training}, trained"
+    elif trial.saved_step:
+        training = f"{training}, {trial.saved_step} of them made"
     return f"{training}; {trial.drawn} of {trial.pictures} pictures"
 
 

@@ -44,6 +44,7 @@ class PlannedTrial:
         scored: whether all its figures are there; LoRA and pictures are needed no more then.
         seconds: that its training took, where it is finished.
         lora_bytes: of a LoRA that is not there yet.
+        saved_step: how far a training that is not finished got.
     """
 
     culture: str
@@ -56,6 +57,7 @@ class PlannedTrial:
     scored: bool
     seconds: float | None = None
     lora_bytes: int = 0
+    saved_step: int = 0
 
 
 def plan_ablation(ablation: Ablation) -> Iterator[PlannedNegatives | PlannedTrial | WarningEvent]:
@@ -108,6 +110,7 @@ def _planned(
             drawn=sum(picture.model == name for picture in drawn),
             scored=scored,
             seconds=training.seconds if training is not None else None,
+            saved_step=0 if trained else state.saved_step(culture, arm, seed),
             lora_bytes=0 if trained or arm.train is None else state.lora_bytes(arm.train),
         )
 
@@ -120,7 +123,7 @@ def still_to_do(
     """Return in sentences how much work, disk and time trials still ask for."""
     left = [trial for trial in trials if not trial.scored]
     to_train = [trial for trial in left if not trial.trained]
-    steps = sum(trial.steps for trial in to_train)
+    steps = sum(trial.steps - trial.saved_step for trial in to_train)
     pictures = sum(trial.pictures - trial.drawn for trial in left)
     said = [
         f"{len(trials)} trials in {ablation.folder}: {steps} training steps and {pictures} "
@@ -138,7 +141,7 @@ def still_to_do(
     )
     if to_train and (known := _seconds_a_step(trials)):
         told = [trial for trial in to_train if trial.arm in known]
-        seconds = sum(trial.steps * known[trial.arm] for trial in told)
+        seconds = sum((trial.steps - trial.saved_step) * known[trial.arm] for trial in told)
         lacking = sorted({trial.arm for trial in to_train} - known.keys())
         but = f", without {', '.join(lacking)}, which was not trained yet" if lacking else ""
         said.append(

@@ -30,6 +30,7 @@ __all__ = [
     "read_result",
     "read_trained",
     "result_of",
+    "write_begun",
     "write_result",
     "write_trained",
 ]
@@ -175,6 +176,12 @@ def read_result(path: Path, folder: Path) -> TrialResult | None:
 def write_trained(path: Path, trained: Trained) -> None:
     """Note a finished training."""
     write_json(path, dataclasses.asdict(trained) | {"lora": str(trained.lora.absolute())})
+
+
+def write_begun(path: Path, run_id: str) -> None:
+    """Note of which run a training is that has begun; one that was finished before stays noted."""
+    if read_trained(path) is None:
+        write_json(path, {"run_id": run_id})
 
 
 def read_trained(path: Path) -> Trained | None:

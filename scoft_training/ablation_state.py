@@ -18,6 +18,7 @@ from . import __version__
 from .ablation_config import Ablation, Arm, Culture
 from .ablation_records import Trained, TrialResult, read_record, read_result, read_trained
 from .backbones import backbone_names, load_backbone
+from .checkpoints import latest_step
 from .config import ScoreConfig, TrainConfig
 from .data import dataset_digest, read_dataset
 from .data_sources import find_source
@@ -193,10 +194,23 @@ class AblationState:
 
     def noted(self, culture: Culture, arm: Arm, seed: int) -> Trained | None:
         """Return an arm's training if it is noted; one that waits for its negatives is not."""
-        waits = self._draws_negatives(culture) and self.negatives[culture.name] is None
-        if waits and self._ablation.train_of(arm, seed).uses_negatives:
+        if self._waits(culture, arm, seed):
             return None
         return read_trained(self.trained_path(culture, arm, seed))
+
+    def saved_step(self, culture: Culture, arm: Arm, seed: int) -> int:
+        """Return how far a training that was stopped is saved; 0 where it was not begun."""
+        if self._waits(culture, arm, seed):
+            return 0
+        run_id = read_record(self.trained_path(culture, arm, seed)).get("run_id")
+        if run_id is None:
+            return 0
+        return latest_step(work_of(culture) / "runs" / str(run_id) / "checkpoints") or 0
+
+    def _waits(self, culture: Culture, arm: Arm, seed: int) -> bool:
+        """Whether an arm trains with negatives that are still to be drawn."""
+        waits = self._draws_negatives(culture) and self.negatives[culture.name] is None
+        return waits and self._ablation.train_of(arm, seed).uses_negatives
 
     def finished(
         self, culture: Culture, seed: int, prompts: list[GridPrompt]

@@ -26,7 +26,7 @@ from scoft_training.ablation_plan import (
     still_to_do,
 )
 from scoft_training.errors import ConfigError, DatasetError, DivergenceError, ScoftError
-from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent, TrialEvent
+from scoft_training.events import FinishedEvent, PhaseEvent, SettingsEvent, StoppedEvent, TrialEvent
 from scoft_training.grids import (
     GridModel,
     GridPicture,
@@ -100,7 +100,7 @@ class Told:
     def __init__(self):
         self.trained, self.drawn, self.scored, self.negatives = [], [], [], []
         self.stop_after, self.lacking, self.fail = None, False, None
-        self.weights = b"as ever"
+        self.weights, self.stop_inside = b"as ever", False
 
 
 @pytest.fixture
@@ -124,7 +124,11 @@ def told(monkeypatch, tmp_path):
         key = repr((request.dataset.name, config, request.negatives, rows)).encode()
         folder = request.work / "runs" / hashlib.sha256(key).hexdigest()[:16]
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-        (folder / "checkpoints" / "step-00000010.safetensors").touch()
+        yield SettingsEvent(folder.name, "cpu", "float32", {}, 0, config.steps, 1)
+        (folder / "checkpoints" / "step-00000004.safetensors").touch()
+        if told.stop_inside:
+            yield StoppedEvent(4, "stopped")
+            return
         (folder / "lora.safetensors").write_bytes(key + told.weights)
         (folder / "events.jsonl").write_text(
             '{"event": "step", "step": 1, "seconds": 2.5, "losses": {}}\n'
@@ -361,6 +365,16 @@ def test_a_lora_that_comes_out_otherwise_the_second_time_is_another_model(told, 
     run(FILE + "[arms.mpc]\npreset = 'mp'\n")
     (names,) = (names for names in told.drawn[4:] if "m" not in names)
     assert names[2] == f"m {digest(lora)[:8]}"
+
+
+def test_a_training_that_was_stopped_inside_is_planned_from_where_it_is_saved(told, run, plan):
+    told.stop_inside = True
+    assert isinstance(run(), StoppedEvent)
+    assert [one.saved_step for one in plan()] == [0, 4, *[0] * 10]
+    assert not any(one.trained for one in plan() if one.steps)
+    told.stop_inside = False
+    assert isinstance(run(), FinishedEvent)
+    assert {one.saved_step for one in plan()} == {0}
 
 
 def test_checkpoints_of_a_finished_training_go(told, run, tmp_path):

@@ -84,24 +84,26 @@ def test_a_dry_run_says_what_is_left(file, monkeypatch, capsys):
     others = [
         ablation_plan.PlannedTrial("한국", "base", 0, 0, True, 23, 23, True),
         ablation_plan.PlannedTrial("korea", "m", 0, 30, True, 19, 0, False),
+        ablation_plan.PlannedTrial("korea", "mp", 0, 30, False, 19, 0, False, saved_step=20),
     ]
     negatives = ablation_plan.PlannedNegatives("korea", 6)
     plan = [WarningEvent("No test split."), negatives, trial, *others]
     monkeypatch.setattr(ablation_plan, "plan_ablation", lambda _: iter(plan))
     assert main(["ablation", str(file), "--dry-run"]) == 0
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[:5] == [
+    assert printed.out.splitlines()[:6] == [
         "korea  seed 0  ldm   30 steps; 4 of 19 pictures",
         "한국   seed 0  base  done",
         "korea  seed 0  m     30 steps, trained; 0 of 19 pictures",
-        f"3 trials in {file.parent / 'out'}: 30 training steps and 34 pictures are still to be "
+        "korea  seed 0  mp    30 steps, 20 of them made; 0 of 19 pictures",
+        f"4 trials in {file.parent / 'out'}: 40 training steps and 53 pictures are still to be "
         "made.",
         "Before them, 6 negatives are drawn.",
     ]
     assert printed.err == "No test split.\n"
     assert main(["ablation", str(file), "--dry-run", "--json-events"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [one["event"] for one in lines] == ["negatives", "trial", "trial", "trial"]
+    assert [one["event"] for one in lines] == ["negatives", *["trial"] * 4]
     assert (lines[1]["arm"], lines[1]["drawn"]) == ("ldm", 4)
 
 
