@@ -67,6 +67,8 @@ def test_differences_tell_apart_what_the_models_own_intervals_do_not(turned):
     assert suggest(models).step == 100
     assert suggested(0.5) == 200
     assert suggested(1.5) == 100
+    # An interval that just reaches 0 holds it.
+    assert suggested(1.0) == 100
 
 
 def test_a_difference_without_an_interval_tells_nothing():

@@ -8,6 +8,7 @@ import torch
 
 from scoft_training.config import ScoreConfig
 from scoft_training.grids import Grid, GridModel, GridPicture, GridPrompt
+from scoft_training.intervals import kid_interval
 from scoft_training.picture_folders import PictureFile
 from scoft_training.score_features import Vectors
 from scoft_training.score_kid import kid_values
@@ -95,6 +96,8 @@ def test_likeness_is_taken_to_each_captions_own_picture(tmp_path):
     assert lora.per_caption == pytest.approx((0.75, 1.0))
     assert lora.value == pytest.approx(0.875)
     assert lora.forms == pytest.approx({"cosine": 0.875})
+    # Of the captions' values, as a sample's: 0.125 to either side, over n - 1 = 1.
+    assert lora.std == pytest.approx(math.sqrt(2) * 0.125)
     assert (lora.prompts, lora.captions, lora.pictures, lora.reference_pictures) == (
         (0, 1),
         2,
@@ -245,6 +248,23 @@ def test_kid_is_taken_between_drawings_and_held_out_pictures(tmp_path):
     expected = 1000 * (slow_kid(lora, real) - slow_kid(base, real))
     assert difference.value == pytest.approx(expected, abs=1e-3)
     assert difference.low < difference.value < difference.high
+
+
+def test_drawings_of_one_caption_are_left_out_together(tmp_path):
+    prompts = [GridPrompt(f"caption {index}", "test", (1, 2)) for index in range(4)]
+    vectors = {
+        ("base", index, seed): at(50 * index + 10 * seed) for index in range(4) for seed in (1, 2)
+    }
+    compared = ComparedPictures(reference=files(tmp_path, "one", "two", "three"))
+    setting, filled = scored(tmp_path, prompts, vectors, models=("base",), compared=compared)
+
+    (value,) = kid_values(setting, Network(), filled).values["base"]
+
+    drawn, real = torch.stack(list(vectors.values())), torch.stack(list(REAL.values()))
+    expected = kid_interval(drawn, real, groups=[0, 0, 1, 1, 2, 2, 3, 3]).scaled(1000)
+    assert (value.low, value.high) == pytest.approx((expected.low, expected.high))
+    alone = kid_interval(drawn, real).scaled(1000)
+    assert value.low != pytest.approx(alone.low)
 
 
 def test_pictures_of_the_held_out_captions_themselves_are_told(tmp_path):
