@@ -123,6 +123,11 @@ def test_differences_are_told_in_words_against_the_model_that_is_named(host, mea
     assert measured["outputs"]["6"]["text"] == measured["outputs"]["11"]["text"]
     other = host.wait(host.queue(graph(host, baseline=" step 4 ")))
     assert other["outputs"]["11"]["text"][0].startswith("Differences from step 4,")
+    # Every pair was compared with its pictures, not only those with the baseline of the scores.
+    blocks = other["outputs"]["11"]["text"][0].split("\n\n")
+    (kid,) = (block for block in blocks if block.startswith("KID to held-out pictures"))
+    assert len(kid.splitlines()) == 3
+    assert "(no interval)" not in kid
     wrong = host.wait(host.queue(graph(host, baseline="step 3")))
     assert "Unknown model 'step 3'" in error_of(wrong)
 
