@@ -51,6 +51,14 @@ class Interval:
         """Return it in another unit: KID's x 1000 is `scaled(1000)`. The factor is above 0."""
         return Interval(factor * self.mean, factor * self.low, factor * self.high)
 
+    def within(self, least: float, most: float) -> Interval:
+        """Return it cut at the ends of what the value can be; the mean stays in it.
+
+        By rounding the mean of copies' cosines may lie above 1.
+        """
+        low, high = max(self.low, least), min(self.high, most)
+        return Interval(self.mean, min(low, self.mean), max(high, self.mean))
+
 
 def mean_interval(values: Sequence[float] | Tensor, confidence: float = 0.95) -> Interval:
     """Mean over captions or seeds and its Student-t confidence interval: mean +- t std / sqrt(n).

@@ -95,6 +95,7 @@ def clip_values(setting: Setting, network: TextMetricNetwork, vectors: Vectors) 
             over_captions(
                 each,
                 pictures,
+                within=(0, 2.5),
                 key="clip_score",
                 title="CLIP Score",
                 unit="2.5 x cosine",
@@ -133,6 +134,7 @@ def similarity_values(
             over_captions(
                 each,
                 pictures,
+                within=(-1, 1),
                 key=f"similarity_{network.name}",
                 title=f"{network_title(network.name)} likeness to training pictures",
                 unit="cosine",
@@ -164,6 +166,7 @@ def diversity_values(setting: Setting, network: MetricNetwork, vectors: Vectors)
                     over_captions(
                         div,
                         pictures,
+                        within=(0, 2),
                         key=f"diversity_{role}",
                         title=f"DIV of {words}",
                         unit="cosine distance",
@@ -173,6 +176,7 @@ def diversity_values(setting: Setting, network: MetricNetwork, vectors: Vectors)
                     over_captions(
                         vendi,
                         pictures,
+                        within=(1, pictures.each),
                         key=f"vendi_{role}",
                         title=f"Vendi score of {words}",
                         unit=f"of {pictures.each} pictures",

@@ -61,10 +61,20 @@ class Found:
         self.warnings += [one for one in other.warnings if one not in self.warnings]
 
 
-def over_captions(each: Tensor, pictures: Drawn, **more: Any) -> MetricValue:
-    """Return the mean over captions with its interval: (captions,) values of one model."""
+def over_captions(
+    each: Tensor, pictures: Drawn, *, within: tuple[float, float], **more: Any
+) -> MetricValue:
+    """Return the mean over captions with its interval.
+
+    Args:
+        each: (captions,) values of one model.
+        pictures: of which they were measured.
+        within: the least and the most that the measure can be; the interval is cut there, which
+            loses no value that could be the true one.
+        more: the other fields of the value.
+    """
     several = len(each) > 1
-    low, high = ends(mean_interval(each) if several else None)
+    low, high = ends(mean_interval(each).within(*within) if several else None)
     return MetricValue(
         value=float(each.mean()),
         low=low,

@@ -45,9 +45,10 @@ __all__ = ["FolderRequest", "ScoreRequest", "score_folder", "score_grid"]
 _FEATURES = "features"
 _STOPPED = "Stopped; what was measured of pictures stays. Started again, it goes on from there."
 _INTERVALS = (
-    "Intervals are of 95 %: Student's t over captions; of KID the jackknife, which leaves out one "
-    "reference picture, or one caption's drawings, at a time. Differences pair the models' "
-    "pictures of the same captions and seeds."
+    "Intervals are of 95 %: Student's t over captions, cut at what the measure can be; of KID the "
+    "jackknife, which leaves out one reference picture, or one caption's drawings, at a time, and "
+    "where both sets were drawn for the same prompts, one prompt of both. Differences pair the "
+    "models' pictures of the same captions and seeds."
 )
 _PACKAGES = (
     *("torch", "torchvision", "numpy", "scipy", "pillow", "safetensors", "diffusers"),

@@ -29,6 +29,10 @@ def test_an_interval_by_its_ends_or_by_its_reach():
     assert interval.half_width == 1.5
     assert interval.scaled(1000) == Interval(2000.0, 1000.0, 4000.0)
     assert Interval.around(2.0, 0.5) == Interval(2.0, 1.5, 2.5)
+    assert interval.within(0, 3) == Interval(2.0, 1.0, 3)
+    assert interval.within(1.5, 9) == Interval(2.0, 1.5, 4.0)
+    rounded = Interval(1 + 2e-16, 1 - 1e-16, 1 + 5e-16)
+    assert rounded.within(-1, 1).high == rounded.mean
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def test_likeness_is_taken_to_each_captions_own_picture(tmp_path):
     )
     assert lora.better == "lower"
     # t = 12.706 at one degree of freedom; the standard error of (0.75, 1) is 0.125.
-    assert lora.high - lora.value == pytest.approx(12.7062 * 0.125, rel=1e-4)
+    assert lora.value - lora.low == pytest.approx(12.7062 * 0.125, rel=1e-4)
+    # No cosine is above 1, so the true mean is not, either.
+    assert lora.high == 1
     # The pairs' differences are 0.25 and 0.5.
     (difference,) = found.differences
     assert (difference.model, difference.baseline) == ("LoRA", "base")
@@ -157,6 +159,7 @@ def test_clip_score_is_taken_over_held_out_captions_and_cut_ones_are_told(tmp_pa
     (score,) = found.values["base"]
     assert score.value == pytest.approx((2.5 * 0.5 + 0) / 2)
     assert score.per_caption == pytest.approx((1.25, 0))
+    assert (score.low, score.high) == (0, 2.5)
     assert score.forms == pytest.approx({"cosine": -0.25, "2.5 x": 0.625, "100 x": 0})
     assert score.prompts == (1, 2)
     assert found.warnings == [
@@ -199,6 +202,8 @@ def test_diversity_takes_the_captions_that_were_drawn_more_than_once(tmp_path):
     assert values["diversity_test"].per_caption == pytest.approx((1, 0))
     assert values["vendi_test"].per_caption == pytest.approx((2, 1))
     assert values["vendi_test"].unit == "of 2 pictures"
+    assert (values["diversity_test"].low, values["diversity_test"].high) == (0, 2)
+    assert (values["vendi_test"].low, values["vendi_test"].high) == (1, 2)
     # One picture of each caption, all the same.
     assert values["vendi_all"].value == pytest.approx(1)
     assert (values["vendi_all"].pictures, values["vendi_all"].low) == (3, None)
