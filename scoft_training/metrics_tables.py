@@ -47,8 +47,8 @@ _MEANINGS = {
     "copies": "How alike its drawings are to the training pictures whose captions it was given. "
     "Lower is better: less is copied. Some likeness is no copying: both show the same thing, and a "
     "model that never saw the photos has it, too.",
-    "knows": "How far its drawings, taken together, are from pictures of the culture that were kept "
-    "out of the training. Lower is better: nearer to how the culture looks.",
+    "knows": "How far its drawings, taken together, are from pictures of the culture that were "
+    "kept out of the training. Lower is better: nearer to how the culture looks.",
     "forgot": "How far its drawings for everyday prompts, taken together, are from general "
     "pictures. Lower is better: more of what it could draw before is kept. Around 0 no distance "
     "can be told, and below 0 is chance.",
