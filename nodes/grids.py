@@ -152,7 +152,10 @@ class DrawGrid(io.ComfyNode):
                 batch_size=grid_config.batch_size,
                 device=str(device),
             )
-            request = dataclasses.replace(request, folder=_folder(grid_name, request, dtype))
+            folder = _folder(grid_name, request, dtype)
+            # A model more makes another folder, whose other models need not draw again.
+            others = sorted(folder.parent.glob("*/"))
+            request = dataclasses.replace(request, folder=folder, reuse=others)
             events = draw_grid(request, should_stop=host.interrupted)
             carry_out(events, cls.hidden.unique_id, main="grid", work=request.folder)
         grid = read_grid(request.folder)

@@ -39,6 +39,7 @@ from .events import (
 from .file_locks import locked
 from .files import remove_leftovers, write_aside
 from .generation import draw_pictures, starting_noise, to_picture
+from .grid_reuse import taken_over
 from .grids import (
     Grid,
     GridModel,
@@ -82,6 +83,7 @@ class GridRequest:
         batch_size: pictures drawn at once; changes them by rounding at most.
         device: a name that `resolve_device` understands.
         allow_download: whether a missing base may be fetched.
+        reuse: folders of other grids; what they have of this one is copied instead of drawn.
     """
 
     folder: Path
@@ -92,6 +94,7 @@ class GridRequest:
     batch_size: int = 4
     device: str = "auto"
     allow_download: bool = True
+    reuse: Sequence[Path] = ()
 
 
 def draw_grid(
@@ -205,12 +208,17 @@ class _Drawing:
         yield PhaseEvent("grid", self._done, total)
         already_done = self._done == total
         if not already_done:
-            lacking = {
-                name: [batch for batch in one if missing.intersection(batch)]
-                for name, one in todo.items()
-            }
             try:
-                yield from self._draw(grid, lacking, missing, total)
+                for picture in taken_over(grid, self._request.reuse, self._check_stop):
+                    missing.discard((picture.model, picture.prompt, picture.seed))
+                    self._done += picture.model in todo
+                    yield PhaseEvent("grid", self._done, total)
+                lacking = {
+                    name: [batch for batch in one if missing.intersection(batch)]
+                    for name, one in todo.items()
+                }
+                if any(lacking.values()):
+                    yield from self._draw(grid, lacking, missing, total)
             except StopRequested:
                 yield StoppedEvent(
                     0,

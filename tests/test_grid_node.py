@@ -1,10 +1,13 @@
 """Draw Grid in a real ComfyUI, on the miniature: models of all kinds, interrupted and gone on."""
 
+import dataclasses
+
 import pytest
 from PIL import Image
 from running_host import error_of, until
 
-from scoft_training.grids import read_grid
+from scoft_training.files import file_sha256
+from scoft_training.grids import add_picture, read_grid
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -99,6 +102,23 @@ def test_an_interrupt_keeps_what_is_drawn_and_the_same_graph_goes_on(host):
     assert grids_of(host, "stopped") == [folder]
     assert len(read_grid(folder).pictures) == 60
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_prompt_more_makes_a_folder_that_takes_over_what_is_drawn(host):
+    values = {"num_seeds": 1, "grid_name": "few", "prompts": "a boat in avelun"}
+    ended = host.wait(host.queue(graph(host, train=False, **values)))
+    assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+    few = read_grid(grids_of(host, "few")[0])
+    (picture,) = few.pictures
+    # Marked, so that a copy differs from what would be drawn.
+    Image.new("RGB", (64, 64), "red").save(picture.path)
+    add_picture(few, dataclasses.replace(picture, sha256=file_sha256(picture.path)))
+    more = values | {"grid_name": "more", "prompts": "a boat in avelun\na house in avelun"}
+    ended = host.wait(host.queue(graph(host, train=False, **more)))
+    assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+    copied, own = read_grid(grids_of(host, "more")[0]).pictures
+    assert copied.path.read_bytes() == picture.path.read_bytes()
+    assert own.sha256 != copied.sha256
 
 
 @pytest.mark.parametrize(
