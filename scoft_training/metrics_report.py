@@ -244,11 +244,12 @@ def _curve(scores: Scores, name: str) -> Plot | None:
         return None
     metric: MetricValue = next(found for one in scores.models if (found := getattr(one, name)))
     suggestion = scores.suggestion
+    base = "; step 0 is the base model" if any(0 in one.x for one in series) else ""
     # Of one run's curve the step alone says which checkpoint is meant.
     of = "" if suggestion is None or len(series) == 1 else f": {suggestion.model}"
     return curve_plot(
         QUESTIONS[name],
-        f"{directed(metric)}; {_BAND}; step 0 is the base model",
+        f"{directed(metric)}; {_BAND}{base}",
         series,
         mark=None if suggestion is None else suggestion.step,
         mark_name=f"suggested{of}",

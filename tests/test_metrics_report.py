@@ -121,6 +121,12 @@ def test_curves_begin_at_the_base_and_carry_the_mark():
     ]
 
 
+def test_step_0_is_explained_only_where_it_is_drawn():
+    with_base, without = made_scores(), made_scores(models=made_scores().models[1:4])
+    notes = [triple_plots(scores)[3].note for scores in (with_base, without)]
+    assert [note.endswith("; step 0 is the base model") for note in notes] == [True, False]
+
+
 def test_one_checkpoint_is_no_curve():
     one = made_scores(models=made_scores().models[:2], suggestion=None)
     assert len(triple_plots(one)) == 3
