@@ -81,7 +81,7 @@ class MetricNetwork:
         return self
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Return pictures as the network sees them, in 8 bits; embedding these gives the same.
+        """Return pictures as the network sees them, in 8 bits: what `embed_prepared` takes.
 
         So pictures of different sizes can be put into one batch, where the network has a size.
 
@@ -98,7 +98,7 @@ class MetricNetwork:
         """Return the vectors of pictures.
 
         Args:
-            images: (batch, 3, height, width) in [0, 1], or what `prepare` returned.
+            images: (batch, 3, height, width) in [0, 1].
 
         Returns:
             (batch, dim), float32, on the CPU.
@@ -106,7 +106,10 @@ class MetricNetwork:
         Raises:
             ConfigError: images have another shape.
         """
-        prepared = self.prepare(images)
+        return self.embed_prepared(self.prepare(images))
+
+    def embed_prepared(self, prepared: Tensor) -> Tensor:
+        """Return the vectors of what `prepare` returned, (batch, dim), float32, on the CPU."""
         with torch.no_grad(), _plain_arithmetic(self.device):
             vectors = self._vectors(prepared.to(self.device, self.dtype))
         return vectors.to("cpu", torch.float32)
@@ -191,14 +194,14 @@ def squeezed(images: Tensor, side: int) -> Tensor:
     Returns:
         (batch, 3, side, side) multiples of 1/255, float32, on the CPU.
     """
-    return _each(images, side, lambda picture: _resized(picture, side, side))
+    return _each(images, lambda picture: _resized(picture, side, side))
 
 
 def centre_cut(images: Tensor, side: int, shortest: int) -> Tensor:
     """Resize pictures' shortest side by Pillow's bicubic, then cut out the centre, in 8 bits.
 
     Sizes and places are rounded as torchvision's Resize and CenterCrop do, in which CLIP and DINO
-    describe their preprocessing. A square of `side` is returned as it is: it is cut already.
+    describe their preprocessing.
 
     Args:
         images: (batch, 3, height, width) in [0, 1].
@@ -218,14 +221,12 @@ def centre_cut(images: Tensor, side: int, shortest: int) -> Tensor:
         left, top = round((width - side) / 2), round((height - side) / 2)
         return resized.crop((left, top, left + side, top + side))
 
-    return _each(images, side, cut)
+    return _each(images, cut)
 
 
-def _each(images: Tensor, side: int, change: Callable[[Image.Image], Image.Image]) -> Tensor:
-    """Apply `change` to pictures that are not squares of `side` already."""
+def _each(images: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
+    """Apply `change`, which makes all of one size, to each picture in 8 bits."""
     pictures = to_bytes(images)
-    if pictures.shape[-2:] == (side, side):
-        return _to_floats(pictures)
     changed = [
         torch.from_numpy(np.array(change(Image.fromarray(picture.permute(1, 2, 0).numpy()))))
         for picture in pictures

@@ -194,7 +194,7 @@ class PictureFeatures:
     ) -> Iterator[tuple[PictureFile, Tensor]]:
         pictures = torch.stack([picture for _, picture in group])
         try:
-            vectors = self.network.embed(pictures)
+            vectors = self.network.embed_prepared(pictures)
         except torch.OutOfMemoryError as error:
             raise NotEnoughMemoryError(
                 f"The memory of {self.network.device} does not suffice for {self.network.name} on "

@@ -83,7 +83,7 @@ def test_the_vector_is_the_class_token_after_the_norm_of_dinos_own_pictures(pair
             transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
         ]
     )
-    for seed, size in enumerate([(90, 60), (60, 150), (80, 80)]):
+    for seed, size in enumerate([(90, 60), (60, 150), (80, 80), (side, side)]):
         picture = drawing(seed, size)
         with torch.no_grad():
             answer = model.float()(pixel_values=evaluation(picture)[None])

@@ -66,12 +66,24 @@ def test_squeezing_is_pillows_bicubic_of_the_whole_picture(size):
 
 
 @pytest.mark.parametrize(
-    "prepare", [lambda images: squeezed(images, 31), lambda images: centre_cut(images, 31, 40)]
+    "prepare", [lambda images: squeezed(images, 31), lambda images: centre_cut(images, 31, 31)]
 )
-def test_what_is_prepared_already_stays_as_it_is(prepare):
+def test_a_picture_of_the_networks_size_stays_as_it_is(prepare):
     once = prepare(as_images(drawing(5, (90, 50))))
     assert once.shape == (1, 3, 31, 31)
     assert torch.equal(prepare(once), once)
+
+
+def test_a_picture_is_prepared_once_of_whatever_size():
+    class Cut(Means):
+        def prepare(self, images):
+            return centre_cut(images, 45, 58)
+
+    network, small = Cut(), as_images(drawing(5, (45, 45)))
+    # The part that is left of a picture of 45 pixels is enlarged, as of every other.
+    prepared = network.prepare(small)
+    assert not torch.equal(prepared, small)
+    assert torch.equal(network.embed(small), network.embed_prepared(prepared))
 
 
 def test_pictures_are_rounded_to_8_bits_on_any_path():

@@ -84,7 +84,7 @@ def test_too_little_memory_says_what_to_lower(judge, tmp_path, monkeypatch):
     def full(images):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(judge, "embed", full)
+    monkeypatch.setattr(judge, "embed_prepared", full)
 
     with pytest.raises(NotEnoughMemoryError, match="on 4 pictures at once. Lower `batch_size`"):
         vectors_of(judge, [saved(tmp_path / "1.png", noise(1))], tmp_path / "cache")

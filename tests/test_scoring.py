@@ -202,10 +202,10 @@ def test_nothing_goes_through_a_network_twice(grid, monkeypatch):
     folder, dataset = grid
     _, first = score(folder, dataset)
 
-    def refused(self, images):
+    def refused(self, prepared):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(MetricNetwork, "embed", refused)
+    monkeypatch.setattr(MetricNetwork, "embed_prepared", refused)
     _, second = score(folder, dataset)
 
     assert second == first
