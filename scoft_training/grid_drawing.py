@@ -64,6 +64,9 @@ from .run_loras import read_any_lora
 __all__ = ["GridRequest", "GridSource", "draw_grid", "drawing_settings", "grid_models"]
 
 _LOCK, _LOCK_SECONDS = "grid", 2.0
+_NAMED = 5
+"""So many prompts that are cut are named."""
+
 _Cell = tuple[str, int, int]
 _PRECISIONS = {"float64": "fp64", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
 """A number format's name in grid.json, and the option's."""
@@ -346,9 +349,11 @@ class _Drawing:
                 encoded[text] = one.conditioning[0]
                 cut += [text] if one.cut else []
         if cut:
+            are = "1 prompt is" if len(cut) == 1 else f"{len(cut)} prompts are"
+            more = f"; and {len(cut) - _NAMED} more" if len(cut) > _NAMED else ""
             yield WarningEvent(
-                f"{len(cut)} prompts are longer than the text encoder's 77 tokens, and only their "
-                f"beginning counts: {'; '.join(cut)}. Shorten them."
+                f"{are} longer than the text encoder's 77 tokens, and only the beginning counts: "
+                f"{'; '.join(cut[:_NAMED])}{more}. Shorten them."
             )
         return encoded
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,6 +23,15 @@ _OF_CHECKPOINT = {"run_id", "step", "values"}
 """What a checkpoint's header holds, and no LoRA's (`checkpoints`)."""
 _ADAPTER = "lora."
 """How the names of a checkpoint's LoRA weights begin (`trainer`)."""
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What is needed of a run's config.json."""
+
+    run_id: str
+    steps: int
+    alpha: float
 
 
 def named_lora(text: str) -> tuple[str, str, float]:
@@ -66,7 +75,7 @@ def run_loras(run_folder: Path) -> list[GridSource]:
                 files[int(match[1])] = path
     finished = run_folder / "lora.safetensors"
     if finished.is_file():
-        files[int(begun["config"]["steps"])] = finished
+        files[begun.steps] = finished
     # A checkpoint that was written before the first step has learned nothing.
     steps = [step for step in sorted(files) if step]
     if not steps:
@@ -74,8 +83,9 @@ def run_loras(run_folder: Path) -> list[GridSource]:
             f"{run_folder}: this run has no LoRA yet. Let it train, with `snapshot_every` or "
             "`save_every` above 0."
         )
-    run_id = str(begun["run_id"])
-    return [GridSource(f"step {step}", files[step], step=step, run_id=run_id) for step in steps]
+    return [
+        GridSource(f"step {step}", files[step], step=step, run_id=begun.run_id) for step in steps
+    ]
 
 
 def read_any_lora(path: Path, unet: nn.Module) -> Lora:
@@ -91,8 +101,7 @@ def read_any_lora(path: Path, unet: nn.Module) -> Lora:
     """
     if not read_metadata(path).keys() >= _OF_CHECKPOINT:
         return read_lora(path, unet)
-    config = _begun(path.parent.parent)["config"]
-    alpha = torch.tensor(float(config["alpha"] or config["rank"]), dtype=torch.float64)
+    alpha = torch.tensor(_begun(path.parent.parent).alpha, dtype=torch.float64)
     tensors: dict[str, Tensor] = {}
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
@@ -108,11 +117,13 @@ def read_any_lora(path: Path, unet: nn.Module) -> Lora:
     return lora_from_state_dict(tensors, unet, where=str(path))
 
 
-def _begun(run_folder: Path) -> dict[str, Any]:
+def _begun(run_folder: Path) -> _Begun:
     path = run_folder / "config.json"
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {"run_id": values["run_id"], "config": values["config"]}
+        values = json.loads(path.read_text(encoding="utf-8"))
+        config = values["config"]
+        alpha = float(config["alpha"] or config["rank"])
+        return _Begun(str(values["run_id"]), int(config["steps"]), alpha)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{run_folder}: is no run's folder, since its config.json cannot be read ({error}). "

@@ -360,8 +360,17 @@ def test_a_prompt_that_is_cut_is_named(request_for):
     long = "a house " * 12
     events = draw(request_for(prompts=[GridPrompt(long, "test", (0,)), PROMPTS[1]]))
     (warning,) = [event for event in events if isinstance(event, WarningEvent)]
-    assert "1 prompts are longer than the text encoder's 77 tokens" in warning.message
+    assert "1 prompt is longer than the text encoder's 77 tokens" in warning.message
     assert long in warning.message
+
+
+def test_of_many_prompts_that_are_cut_some_are_named(request_for):
+    many = [GridPrompt(f"number {n}" + " a house" * 12, "test", (0,)) for n in range(7)]
+    events = draw(request_for(prompts=many))
+    (warning,) = [event for event in events if isinstance(event, WarningEvent)]
+    assert "7 prompts are longer" in warning.message
+    assert warning.message.count("number ") == 5
+    assert "; and 2 more. Shorten them." in warning.message
 
 
 def test_sdxl_draws_its_grid_in_batches_too(tmp_path):

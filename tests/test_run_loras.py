@@ -170,6 +170,11 @@ def test_a_run_without_a_lora_and_what_is_no_run_are_refused(run, tmp_path):
         run_loras(tmp_path)
     with pytest.raises(ConfigError, match="is no run's folder, since its config.json cannot"):
         run_loras(tmp_path / "elsewhere")
+    # Other programs' folders have a config.json, too.
+    for other in ({}, {"run_id": "x"}, {"run_id": "x", "config": {}}, {"run_id": "x", "config": 3}):
+        (tmp_path / "config.json").write_text(json.dumps(other))
+        with pytest.raises(ConfigError, match="is no run's folder, since its config.json cannot"):
+            run_loras(tmp_path)
 
 
 def test_a_damaged_checkpoint_is_named(run, tmp_path):
