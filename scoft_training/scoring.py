@@ -185,7 +185,8 @@ def score_folder(
         sources = {"reference": f"folder {request.reference.resolve().name}"}
         compared = ComparedPictures(tuple(reference), sources=sources)
         setting = Setting(grid, grid.models, compared, config, check_stop)
-        scores = yield from _scores(setting, request, request.features, [], check_stop)
+        warnings = _in_both(pictures, reference)
+        scores = yield from _scores(setting, request, request.features, warnings, check_stop)
     except StopRequested:
         yield StoppedEvent(0, _STOPPED)
         return None
@@ -314,6 +315,18 @@ def _skipped(vectors: Vectors) -> list[str]:
     return [
         f"{len(vectors.skipped)} pictures cannot be read and are left out, of all models where a "
         f"model drew them: {names}{more}. The first: {vectors.skipped[0].reason}"
+    ]
+
+
+def _in_both(pictures: Sequence[PictureFile], reference: Sequence[PictureFile]) -> list[str]:
+    """Return a sentence where two folders share pictures."""
+    known = {file.sha256 for file in reference}
+    shared = sum(file.sha256 in known for file in pictures)
+    if not shared:
+        return []
+    return [
+        f"{shared} of {len(pictures)} pictures are in the reference folder, too, and pull KID below "
+        "what two sets of different pictures have. Take them out of one of the folders."
     ]
 
 

@@ -419,5 +419,23 @@ def test_any_folder_of_pictures_is_compared_with_another(grid, tmp_path):
     assert "held-out" not in str(scores.conventions)
     assert model.knows.pictures == SIZES.train
     assert model.knows.reference_pictures == SIZES.test
+    assert not any("in the reference folder, too" in text for text in scores.warnings)
     assert not any(isinstance(event, FinishedEvent) for event in events)
     assert not list(dataset.rglob("metrics.json"))
+
+
+def test_pictures_that_are_in_both_folders_are_told(grid, tmp_path):
+    _, dataset = grid
+    shutil.copytree(dataset / "test" / "images", tmp_path / "both")
+    copied = next((dataset / "train" / "images").iterdir())
+    shutil.copy(copied, tmp_path / "both" / "copied.png")
+    request = FolderRequest(
+        folder=dataset / "train" / "images",
+        reference=tmp_path / "both",
+        features=tmp_path / "features",
+        config=JUDGE,
+    )
+
+    _, scores = finished(score_folder(request))
+
+    assert scores.warnings[0].startswith(f"1 of {SIZES.train} pictures are in the reference folder")
