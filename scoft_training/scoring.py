@@ -325,8 +325,8 @@ def _in_both(pictures: Sequence[PictureFile], reference: Sequence[PictureFile]) 
     if not shared:
         return []
     return [
-        f"{shared} of {len(pictures)} pictures are in the reference folder, too, and pull KID below "
-        "what two sets of different pictures have. Take them out of one of the folders."
+        f"{shared} of {len(pictures)} pictures are in the reference folder, too, and pull KID "
+        "below what two sets of different pictures have. Take them out of one of the folders."
     ]
 
 
