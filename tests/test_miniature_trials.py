@@ -172,11 +172,16 @@ def test_trials_of_other_settings_do_not_count(stubbed, tmp_path):
         list(run_ablation(request(tmp_path / "a", num_train=4)))
 
 
-def test_unknown_arms_and_no_seeds_are_refused(tmp_path):
+def test_what_no_trial_can_be_made_of_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(ConfigError, match="Did you mean 'mpc-last'"):
         list(run_ablation(request(tmp_path, arms=("mpc-lst",))))
     with pytest.raises(ConfigError, match="no seed"):
         list(run_ablation(request(tmp_path, seeds=())))
+    with pytest.raises(ConfigError, match="1 picture or more to learn from but got 0"):
+        list(run_ablation(request(tmp_path, num_train=0)))
+    with pytest.raises(ConfigError, match="`steps` must be between 1"):
+        list(run_ablation(request(tmp_path, scale=ArmScale(steps=0))))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_sheet_puts_every_picture_into_its_row_and_column():

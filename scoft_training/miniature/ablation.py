@@ -18,6 +18,7 @@ from ..ablation_tables import (
     over_seeds,
     paired_differences,
 )
+from ..config import validate
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
@@ -120,7 +121,7 @@ def run_ablation(
     written again at the end of every call, from the trials of its arms and seeds.
 
     Raises:
-        ConfigError: an unknown arm, or no seed.
+        ConfigError: an unknown arm, no seed, no picture, or no step.
         ScoftError: of any kind; finished trials stay.
     """
     for arm in request.arms:
@@ -128,6 +129,12 @@ def run_ablation(
             raise ConfigError(unknown_name("arm", arm, ARMS))
     if not request.seeds:
         raise ConfigError("The ablation has no seed: give at least one.")
+    if request.num_train < 1:
+        raise ConfigError(
+            f"The ablation must have 1 picture or more to learn from but got {request.num_train}."
+        )
+    for arm in request.arms:
+        validate(train_config(arm, request.seeds[0], request.scale))
     yield from _Ablation(request, should_stop).events()
 
 
