@@ -31,7 +31,7 @@ _SAME_PROMPTS = (
 )
 _OWN_PICTURES = (
     "among the held-out pictures are those whose captions were drawn for, as in the paper and in "
-    "common use: where drawings resemble them, KID comes out a little lower"
+    "common use: where drawings resemble them, KID comes out lower, the more so the fewer there are"
 )
 _FID = "Frechet distance of the features (Heusel et al. 2017), for sets of one size only"
 
