@@ -59,7 +59,8 @@ def suggest(
 
     alike = [model for model, knows in measured if model is best or reaches_best(model, knows)]
     chosen = min(alike, key=_careful)
-    reason = _reason(chosen, best, alike, len(measured))
+    told = bool(least_worse) or best_knows.low is not None
+    reason = _reason(chosen, best, alike, len(measured), told=told)
     for model in models:
         knows = model.knows
         if model.model.lora_sha256 is None and knows is not None and reaches_best(model, knows):
@@ -143,8 +144,14 @@ def _careful(model: ModelScores) -> tuple[float, float, int]:
 
 
 def _reason(
-    chosen: ModelScores, best: ModelScores, alike: Sequence[ModelScores], count: int
+    chosen: ModelScores,
+    best: ModelScores,
+    alike: Sequence[ModelScores],
+    count: int,
+    *,
+    told: bool,
 ) -> str:
+    """Say why, in numbers; `told` is whether intervals tell the models apart."""
     name = chosen.model.name
     if count == 1:
         return (
@@ -153,7 +160,7 @@ def _reason(
         )
     if len(alike) == 1:
         less = "and the others measurably less"
-        if best.knows is None or best.knows.low is None:
+        if not told:
             less = "by the mere numbers, since there are too few pictures to tell chance apart"
         return f"{name} knows the culture best of {count} checkpoints, {less}: {_said(chosen)}."
     group = f"{len(alike)} of {count} checkpoints"

@@ -26,6 +26,7 @@ __all__ = [
     "kid_difference_interval",
     "kid_interval",
     "mean_interval",
+    "subsets_interval",
 ]
 
 
@@ -202,6 +203,32 @@ def jackknife_interval(kid: LeftOutKid, confidence: float = 0.95) -> Interval:
     parts = zip(variances, kid.left_out, strict=True)
     dof = total**2 / sum(one**2 / (len(left) - 1) for one, left in parts)
     return Interval.around(kid.value, _t_quantile(confidence, dof) * math.sqrt(total))
+
+
+def subsets_interval(
+    whole: Interval, mean: float, std: float, count: int, confidence: float = 0.95
+) -> Interval:
+    """Return the interval of a KID over random subsets: that of the whole sets, and the choice's.
+
+    Over all choices the subsets' mean is the whole sets' KID, so the two errors are independent
+    and add by their squares.
+
+    Args:
+        whole: of the whole sets, with the same confidence.
+        mean: over the subsets.
+        std: over the subsets, divisor `count`.
+        count: how many subsets, 2 or more.
+        confidence: in (0, 1).
+
+    Raises:
+        ConfigError: one subset, of which no spread is known, or another confidence.
+    """
+    if count < 2:
+        raise ConfigError(
+            f"The interval over subsets needs at least 2 of them but got {count}. Draw more."
+        )
+    choice = _t_quantile(confidence, count - 1) * std / math.sqrt(count - 1)
+    return Interval.around(mean, math.hypot(whole.half_width, choice))
 
 
 def _values(name: str, values: Sequence[float] | Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from .grids import GridPicture
-from .intervals import Interval, jackknife_interval
+from .intervals import Interval, jackknife_interval, subsets_interval
 from .kid_sums import KidReference, LeftOutKid
 from .metric_network_interface import MetricNetwork
 from .metrics import KidEstimate, few_for_kid, fid, kid
@@ -196,12 +196,11 @@ class _Kid:
 
     def _value(self, drawings: Sequence[GridPicture], whole: LeftOutKid, size: int) -> MetricValue:
         estimate = self._estimate(drawings, whole, size)
-        interval = jackknife_interval(whole).scaled(1000) if whole.left_out else None
         return self._record(
             self._key,
             self._title,
             estimate.reported,
-            interval=interval,
+            interval=_interval(estimate, whole),
             unit="x 1000",
             convention=sentences(self._rule(size), self._network.convention),
             std=estimate.reported_std,
@@ -213,8 +212,8 @@ class _Kid:
         subsets = self._setting.config.kid_subsets
         parts = [f"{self._title}: {_KID}"]
         parts.append(
-            f"mean of {subsets} subsets of {size} pictures, intervals and differences of the whole "
-            "sets"
+            f"mean of {subsets} subsets of {size} pictures (its interval counts the choice of "
+            "subsets, too; differences are those of the whole sets)"
             if size
             else "whole sets"
         )
@@ -253,6 +252,18 @@ class _Kid:
         pairs = [(name, baseline) for name in names if baseline in names and name != baseline]
         others = combinations((name for name in names if name != baseline), 2)
         return pairs + [(later, earlier) for earlier, later in others]
+
+
+def _interval(estimate: KidEstimate, whole: LeftOutKid) -> Interval | None:
+    """Return the interval of a KID x 1000, or None where there is too little to tell it by."""
+    if not whole.left_out:
+        return None
+    interval = jackknife_interval(whole)
+    if estimate.std is not None:
+        if estimate.num_subsets < 2:
+            return None
+        interval = subsets_interval(interval, estimate.value, estimate.std, estimate.num_subsets)
+    return interval.scaled(1000)
 
 
 def _warn(found: Found, title: str, note: str) -> None:

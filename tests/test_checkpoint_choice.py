@@ -114,6 +114,9 @@ def test_without_intervals_only_the_best_value_counts():
     # Nothing is called measurable that no interval tells.
     assert "knows the culture best of 2 checkpoints, by the mere numbers" in suggestion.reason
     assert "measurably" not in suggestion.reason
+    # A difference with an interval does.
+    differences = [kid_difference("step 100", "step 200", 0.001, 0.0005)]
+    assert "the others measurably less" in suggest(models, differences).reason
 
 
 def test_one_checkpoint_is_suggested_as_the_only_one():

@@ -13,6 +13,7 @@ from scoft_training.intervals import (
     kid_difference_interval,
     kid_interval,
     mean_interval,
+    subsets_interval,
 )
 from scoft_training.metrics import kid
 
@@ -224,6 +225,21 @@ def test_kids_intervals_hold_the_known_kid():
     assert kid_coverage(population, population, 500) >= 0.95
 
 
+def test_the_choice_of_subsets_is_in_their_means_interval():
+    whole, reference = random(40, 6), random(40, 6, seed=1) + 0.3
+    of_all = kid_interval(whole, reference)
+    held = 0
+    for seed in range(100):
+        drawn = kid(whole, reference, subset_size=10, num_subsets=6, seed=seed)
+        # Nothing but the choice stands between the subsets' mean and the whole sets' KID.
+        choice = subsets_interval(Interval(0, 0, 0), drawn.value, drawn.std, 6)
+        held += choice.low <= of_all.mean <= choice.high
+        both = subsets_interval(of_all, drawn.value, drawn.std, 6)
+        assert both.mean == drawn.value
+        assert both.half_width == pytest.approx(math.hypot(of_all.half_width, choice.half_width))
+    assert held >= 90
+
+
 ONE = torch.ones(4, 3)
 
 
@@ -243,6 +259,10 @@ ONE = torch.ones(4, 3)
             "KID's interval needs 3 pictures of either kind, and of 3 captions",
         ),
         (lambda: kid_interval(ONE, ONE * torch.nan), "`reference` holds NaN"),
+        (
+            lambda: subsets_interval(Interval(1, 0, 2), 1.0, 0.0, 1),
+            "needs at least 2 of them but got 1",
+        ),
         (lambda: kid_interval(random(4, 3), ONE, 1.0), "`confidence` must lie between 0 and 1"),
         (
             lambda: kid_interval(ONE, ONE, groups=[0, 1, 2]),

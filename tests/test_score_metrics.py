@@ -361,12 +361,19 @@ def test_kid_over_subsets_says_so_and_has_their_spread(tmp_path):
 
     assert value.std > 0
     assert "mean of 7 subsets of 2 pictures" in value.convention
-    # What the interval is of is said beside it: the whole sets.
-    assert "intervals and differences of the whole sets" in value.convention
+    assert "differences are those of the whole sets" in value.convention
+    # Its interval is around it, wider than the whole sets' by what the choice of subsets adds:
+    # t = 2.4469 at 6 degrees of freedom.
     whole, _ = kid_setting(tmp_path)
     (of_all,) = kid_values(whole, Network(), filled).values["base"]
-    assert (value.low, value.high) == (of_all.low, of_all.high)
     assert value.value != of_all.value
+    assert (value.low + value.high) / 2 == pytest.approx(value.value)
+    choice = 2.4469 * value.std / math.sqrt(6)
+    reach = math.hypot((of_all.high - of_all.low) / 2, choice)
+    assert value.high - value.value == pytest.approx(reach, rel=1e-4)
+    # One subset has no spread to tell it by.
+    one, _ = kid_setting(tmp_path, kid_subset_size=2, kid_subsets=1)
+    assert kid_values(one, Network(), filled).values["base"][0].low is None
 
 
 def test_a_subset_holds_pictures_of_two_prompts_where_those_of_one_do_not_count(tmp_path):
