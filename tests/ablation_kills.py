@@ -24,8 +24,11 @@ from scoft_training.events import FinishedEvent
 from scoft_training.miniature.export import ExportSizes, export_sets
 from scoft_training.miniature.loading import register
 
-WRITES = 9
-"""Of an attempt before it is killed; what they wrote stays, so the next one gets further."""
+WRITES, MORE_WRITES = 9, 2
+"""Of the first attempt before it is killed, and of each later one more than of the one before.
+
+What they wrote stays; but a report is written wholly or again, and has as many files as it has.
+"""
 
 FILE = """
 base = "miniature"
@@ -119,7 +122,7 @@ def main() -> None:
     if not attempt(root, "whole", None):
         raise SystemExit("The undisturbed ablation did not end.")
     kills = 0
-    while not attempt(root, "killed", WRITES + kills % 5):
+    while not attempt(root, "killed", WRITES + MORE_WRITES * kills):
         kills += 1
         if kills > 40:
             raise SystemExit("The killed ablation does not get on.")
