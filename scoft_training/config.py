@@ -427,8 +427,8 @@ class GenerateConfig:
 class GridConfig:
     """What `scoft grid` draws for a dataset's captions, and how many at once.
 
-    Ten training and ten held-out captions with 20 pictures each are the paper's (table 2); the other
-    numbers are ours.
+    Ten training and ten held-out captions with 20 pictures each are the paper's (table 2); the
+    other numbers are ours.
     """
 
     train_captions: int = _option(
