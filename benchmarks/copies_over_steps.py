@@ -1,7 +1,7 @@
 """Does L_M keep the miniature from copying? Copies, knows and forgot over the steps, five seeds.
 
-1,500 steps on thirty pictures are far too many: plain fine-tuning learns them by heart. Each seed is
-trained with L_LDM alone (arm ldm) and with L_M (arm m); every 300 steps the LoRA draws the same
+1,500 steps on thirty pictures are far too many: plain fine-tuning learns them by heart. Each seed
+is trained with L_LDM alone (arm ldm) and with L_M (arm m); every 300 steps the LoRA draws the same
 prompts from the same noise. Training, drawing and scoring are those of `scoft train`, `scoft grid`
 and `scoft score`; a stopped run goes on. Prints a table, and writes the curves into the folder, as
 curves.json and one SVG a question.
