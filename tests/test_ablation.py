@@ -102,41 +102,34 @@ class Told:
         self.stop_after, self.lacking, self.fail = None, False, None
         self.weights, self.stop_inside = b"as ever", False
 
+    def stop(self):
+        return self.stop_after is not None and len(self.trained) >= self.stop_after
 
-@pytest.fixture
-def told(monkeypatch, tmp_path):
-    told = Told()
-    picture_set(tmp_path / "korea", 10)
-    picture_set(tmp_path / "avelun", 20)
-
-    def stop():
-        return told.stop_after is not None and len(told.trained) >= told.stop_after
-
-    def train(request, *, should_stop):
-        if stop():
+    def train(self, request, *, should_stop):
+        if self.stop():
             yield StoppedEvent(0, "stopped")
             return
-        if told.fail is not None:
-            raise told.fail
+        if self.fail is not None:
+            raise self.fail
         config = request.config
-        told.trained.append((request.dataset.name, config.preset, config.seed, request.negatives))
+        self.trained.append((request.dataset.name, config.preset, config.seed, request.negatives))
         rows = (request.dataset / "train" / "metadata.jsonl").read_text()
         key = repr((request.dataset.name, config, request.negatives, rows)).encode()
         folder = request.work / "runs" / hashlib.sha256(key).hexdigest()[:16]
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         yield SettingsEvent(folder.name, "cpu", "float32", {}, 0, config.steps, 1)
         (folder / "checkpoints" / "step-00000004.safetensors").touch()
-        if told.stop_inside:
+        if self.stop_inside:
             yield StoppedEvent(4, "stopped")
             return
-        (folder / "lora.safetensors").write_bytes(key + told.weights)
+        (folder / "lora.safetensors").write_bytes(key + self.weights)
         (folder / "events.jsonl").write_text(
             '{"event": "step", "step": 1, "seconds": 2.5, "losses": {}}\n'
         )
         yield FinishedEvent(config.steps, str(folder / "lora.safetensors"))
 
-    def draw(request, *, should_stop):
-        told.drawn.append([source.name for source in request.sources])
+    def draw(self, request, *, should_stop):
+        self.drawn.append([source.name for source in request.sources])
         there = (request.folder / "grid.json").is_file()
         grid = read_grid(request.folder) if there else new_grid(request.folder, "b", "d", {})
         models = [
@@ -152,15 +145,15 @@ def told(monkeypatch, tmp_path):
             add_picture(grid, GridPicture(model, prompt, seed, path, "0" * 64))
         yield FinishedEvent(0, str(request.folder))
 
-    def score(request, *, should_stop):
-        told.scored.append((request.grid.name.rpartition("-")[0], request.general))
+    def score(self, request, *, should_stop):
+        self.scored.append((request.grid.name.rpartition("-")[0], request.general))
         yield PhaseEvent("score", 1, 1)
         seed = int(request.grid.name.split("seed")[1][0])
         models = []
         for model in read_grid(request.grid).models:
             kid = KID[model.name.split()[0]] + 100 * seed
             metrics = [MetricValue("kid_reference", "KID", kid, unit="x 1000", better="lower")]
-            if not told.lacking:
+            if not self.lacking:
                 metrics.append(MetricValue("clip_score", "CLIP Score", 0.75, unit="2.5 x cosine"))
             models.append(ModelScores(model, tuple(metrics)))
         return Scores(
@@ -170,19 +163,25 @@ def told(monkeypatch, tmp_path):
             tuple(models),
             networks={"inception": "1"},
             warnings=("Look out.",),
-            absent_networks=("clip_vit_b32",) if told.lacking else (),
+            absent_networks=("clip_vit_b32",) if self.lacking else (),
         )
 
-    def negatives(request, *, should_stop):
-        told.negatives.append(request.dataset.name)
+    def make_negatives(self, request, *, should_stop):
+        self.negatives.append(request.dataset.name)
         folder = request.work / "negatives" / "0123456789abcdef"
         folder.mkdir(parents=True)
         yield FinishedEvent(2, str(folder))
 
-    monkeypatch.setattr(ablation, "run_training", train)
-    monkeypatch.setattr(ablation, "draw_grid", draw)
-    monkeypatch.setattr(ablation, "score_grid", score)
-    monkeypatch.setattr(ablation, "make_negatives", negatives)
+
+@pytest.fixture
+def told(monkeypatch, tmp_path):
+    told = Told()
+    picture_set(tmp_path / "korea", 10)
+    picture_set(tmp_path / "avelun", 20)
+    monkeypatch.setattr(ablation, "run_training", told.train)
+    monkeypatch.setattr(ablation, "draw_grid", told.draw)
+    monkeypatch.setattr(ablation, "score_grid", told.score)
+    monkeypatch.setattr(ablation, "make_negatives", told.make_negatives)
     for name, instead in (
         ("find_base", lambda self: None),
         ("require_backbones", lambda self: None),

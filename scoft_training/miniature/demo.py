@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -164,28 +165,17 @@ class Demo:
         measured: list[Figures],
         trained: Trained,
     ) -> Path:
-        real = [
-            torch.from_numpy(scene.picture.copy()).permute(2, 0, 1).float() / 255
-            for scene in right_scenes("test", WRONGED, 0, len(SUBJECTS))
-        ]
-        before, after = sheets
-        sheet = glance_sheet(
-            [prompt.removesuffix(f" in {WRONGED}") for prompt in prompts],
-            [
-                (
-                    "Before",
-                    f"what the model draws for these words and “in {WRONGED}”",
-                    list(before),
-                ),
-                ("After SCoFT", "the same words and seeds with the trained LoRA", list(after)),
-                ("Real", "the culture's own things, never shown in training", real),
-            ],
-            zoom=1,
-        )
+        sheet = _before_and_after(prompts, *sheets)
         save_picture(sheet, self.folder / "sheet.png")
         numbers = {"before": asdict(measured[0]), "after": asdict(measured[1])}
         write_json(self.folder / "metrics.json", numbers)
         report = self.folder / "report.html"
+        write_text(report, self._page(sheet, numbers, trained))
+        return report
+
+    def _page(
+        self, sheet: Image.Image, numbers: dict[str, dict[str, float]], trained: Trained
+    ) -> str:
         rows = [
             (said, f"{was:.{digits}f}", f"{now:.{digits}f}", meaning)
             for name, said, meaning, digits in _ROWS
@@ -232,8 +222,24 @@ class Demo:
                     "<code>scoft demo</code> takes a few minutes and does.</p>",
                 ),
             )
-        write_text(report, page("SCoFT, before and after", lead, sections))
-        return report
+        return page("SCoFT, before and after", lead, sections)
+
+
+def _before_and_after(prompts: list[str], before: Tensor, after: Tensor) -> Image.Image:
+    """Drawings of the six subjects, (6, 3, 128, 128) each, above real pictures of them."""
+    real = [
+        torch.from_numpy(scene.picture.copy()).permute(2, 0, 1).float() / 255
+        for scene in right_scenes("test", WRONGED, 0, len(SUBJECTS))
+    ]
+    return glance_sheet(
+        [prompt.removesuffix(f" in {WRONGED}") for prompt in prompts],
+        [
+            ("Before", f"what the model draws for these words and “in {WRONGED}”", list(before)),
+            ("After SCoFT", "the same words and seeds with the trained LoRA", list(after)),
+            ("Real", "the culture's own things, never shown in training", real),
+        ],
+        zoom=1,
+    )
 
 
 def demo_table(numbers: dict[str, dict[str, float]]) -> str:
