@@ -66,7 +66,7 @@ def trained(folder: Path, dataset: Path, seed: int, steps: int) -> list[GridSour
 def drawn(folder: Path, dataset: Path, seed: int, sources: Sequence[GridSource]) -> Path:
     """Draw a seed's grid; what the model could forget is the other cultures."""
     sizes = GridConfig(
-        train_captions=10,
+        train_captions=30,
         pictures_per_caption=6,
         test_captions=48,
         many_test_captions=0,
