@@ -30,11 +30,11 @@ from scoft_training.miniature.loading import JUDGE, NAME, register
 from scoft_training.plots import Series, curve_plot
 from scoft_training.run_loras import run_loras
 from scoft_training.runs import run_training
+from scoft_training.score_comparison import QUESTIONS
 from scoft_training.score_records import read_scores
 from scoft_training.scoring import ScoreRequest, score_grid
 
 ARMS = {"ldm": "L_LDM alone", "m": "with L_M"}
-QUESTIONS = ("copies", "knows", "forgot")
 EVERY = 300
 
 
@@ -159,7 +159,8 @@ def report(folder: Path, found: dict, steps: list[int]) -> None:
         gap = mean_interval(gaps)
         print(f"  with L_M - without, last step, paired by seed: {gap.mean:.4f} ", end="")
         print(f"({gap.low:.4f} to {gap.high:.4f})")
-        plots.append(curve_plot(question, "", series, levels=[("base", base.mean)]))
+        note = f"mean of {len(found)} seeds, lower is better; the base has {base.mean:.3g}"
+        plots.append(curve_plot(QUESTIONS[question], note, series))
     write_json(folder / "curves.json", {str(seed): one for seed, one in found.items()})
     for question, plot in zip(QUESTIONS, plots, strict=True):
         write_text(folder / f"{question}.svg", plot.svg())
