@@ -159,7 +159,8 @@ def report(folder: Path, found: dict, steps: list[int]) -> None:
         gap = mean_interval(gaps)
         print(f"  with L_M - without, last step, paired by seed: {gap.mean:.4f} ", end="")
         print(f"({gap.low:.4f} to {gap.high:.4f})")
-        note = f"mean of {len(found)} seeds, lower is better; the base has {base.mean:.3g}"
+        without = f"{base.mean:.0f}" if abs(base.mean) > 10 else f"{base.mean:.2f}"
+        note = f"mean of {len(found)} seeds, lower is better; the base has {without}"
         plots.append(curve_plot(QUESTIONS[question], note, series))
     write_json(folder / "curves.json", {str(seed): one for seed, one in found.items()})
     for question, plot in zip(QUESTIONS, plots, strict=True):
