@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .backbone_interface import BackboneRequest, PerceptualBackbone
-from .backbones import backbone_description, backbone_names, load_backbone
+from .backbones import backbone_names, load_backbone
 from .clip_networks import CLIP_VIT_B32
 from .clip_score_network import CLIP_VIT_L14, load_clip_score
 from .dino_networks import DINO_VITS16, load_dino, load_dinov2_token
@@ -33,7 +33,6 @@ __all__ = [
     "MetricNetworkLoader",
     "TextMetricNetwork",
     "load_metric_network",
-    "metric_network_description",
     "metric_network_names",
     "register_metric_network",
     "text_metric_network_names",
@@ -46,7 +45,6 @@ MetricNetworkLoader = Callable[[BackboneRequest], MetricNetwork]
 @dataclass(frozen=True)
 class _Entry:
     loader: MetricNetworkLoader
-    description: str
     reads_text: bool
 
 
@@ -54,17 +52,16 @@ _REGISTRY: dict[str, _Entry] = {}
 
 
 def register_metric_network(
-    name: str, loader: MetricNetworkLoader, *, description: str, reads_text: bool = False
+    name: str, loader: MetricNetworkLoader, *, reads_text: bool = False
 ) -> None:
     """Make a network known under `name`, in place of one or a backbone that had that name.
 
     Args:
         name: under which it is chosen.
         loader: builds it.
-        description: a sentence for those who choose.
         reads_text: whether the loader returns a `TextMetricNetwork`.
     """
-    _REGISTRY[name] = _Entry(loader, description, reads_text)
+    _REGISTRY[name] = _Entry(loader, reads_text)
 
 
 def metric_network_names() -> tuple[str, ...]:
@@ -75,18 +72,6 @@ def metric_network_names() -> tuple[str, ...]:
 def text_metric_network_names() -> tuple[str, ...]:
     """Return the names of those that read texts, too, as CLIP Score needs."""
     return tuple(name for name, entry in _REGISTRY.items() if entry.reads_text)
-
-
-def metric_network_description(name: str) -> str:
-    """Return the sentence that a network was registered with.
-
-    Raises:
-        ConfigError: there is no network of that name.
-    """
-    _require_known(name)
-    if name in _REGISTRY:
-        return _REGISTRY[name].description
-    return backbone_description(name)
 
 
 def load_metric_network(
@@ -190,22 +175,13 @@ def _require_known(name: str) -> None:
         raise ConfigError(unknown_name("metric network", name, metric_network_names()))
 
 
-register_metric_network(
-    INCEPTION.name, load_inception, description="torch-fidelity's Inception-v3, for KID and FID."
-)
-for _spec, _model_name, _description in (
-    (CLIP_VIT_B32, "ViT-B-32-quickgelu", "CLIP ViT-B/32, for CLIP Score and CLIP-I."),
-    (CLIP_VIT_L14, "ViT-L-14-quickgelu", "CLIP ViT-L/14, the same with a larger network."),
+register_metric_network(INCEPTION.name, load_inception)
+for _spec, _model_name in (
+    (CLIP_VIT_B32, "ViT-B-32-quickgelu"),
+    (CLIP_VIT_L14, "ViT-L-14-quickgelu"),
 ):
     register_metric_network(
-        _spec.name,
-        partial(load_clip_score, _spec, _model_name),
-        description=_description,
-        reads_text=True,
+        _spec.name, partial(load_clip_score, _spec, _model_name), reads_text=True
     )
-register_metric_network(
-    DINO_VITS16.name, load_dino, description="DINO ViT-S/16's class token, DreamBooth's measure."
-)
-register_metric_network(
-    DINOV2.name, load_dinov2_token, description="DINOv2 ViT-L/14's class token."
-)
+register_metric_network(DINO_VITS16.name, load_dino)
+register_metric_network(DINOV2.name, load_dinov2_token)

@@ -17,6 +17,19 @@ from pathlib import Path
 import pytest
 
 PACK = Path(__file__).parents[1]
+SHORT_TRAINING = {
+    "preset": "ldm",
+    "memorization_weight": 0.0,
+    "perceptual_weight": 0.0,
+    "contrastive_weight": 0.0,
+    "ldm_weight": 1.0,
+    "steps": 4,
+    "rank": 4,
+    "learning_rate": 1e-3,
+    "resolution": 128,
+    "snapshot_every": 2,
+}
+"""Widgets of Train LoRA: the quickest training that leaves steps to compare."""
 COMFYUI = Path(os.environ.get("COMFYUI_PATH", "~/ComfyUI")).expanduser()
 
 

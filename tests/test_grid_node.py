@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 from PIL import Image
-from running_host import error_of, until
+from running_host import SHORT_TRAINING, error_of, until
 
 from scoft_training.files import file_sha256
 from scoft_training.grids import add_picture, read_grid
@@ -15,19 +15,7 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 def graph(host, *, train=True, **values):
     """The miniature, a short training with snapshots, and a grid of both."""
     models = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2]}
-    training = host.defaults("ScoftTrainLora") | {
-        "preset": "ldm",
-        "memorization_weight": 0.0,
-        "perceptual_weight": 0.0,
-        "contrastive_weight": 0.0,
-        "ldm_weight": 1.0,
-        "steps": 4,
-        "rank": 4,
-        "learning_rate": 1e-3,
-        "resolution": 128,
-        "save_every": 1,
-        "snapshot_every": 2,
-    }
+    training = host.defaults("ScoftTrainLora") | SHORT_TRAINING | {"save_every": 1}
     drawing = host.defaults("ScoftDrawGrid") | {
         "prompts": "a house in avelun\nneutral: a boat",
         "num_seeds": 2,

@@ -19,7 +19,6 @@ from scoft_training.metric_networks import (
     MetricNetwork,
     TextMetricNetwork,
     load_metric_network,
-    metric_network_description,
     metric_network_names,
     register_metric_network,
     text_metric_network_names,
@@ -58,26 +57,23 @@ def test_the_names_are_the_registered_ones_and_the_other_backbones(registries):
     assert names[: len(BUILT_IN)] == BUILT_IN
     assert {"dreamsim", "dreamsim_vitb32", "clipconv", "lpips", "blip2"} <= set(names)
     assert len(set(names)) == len(names)
-    assert all(metric_network_description(name).endswith(".") for name in names)
-    register_metric_network("lpips", lambda request: Constant("lpips"), description="Another.")
+    register_metric_network("lpips", lambda request: Constant("lpips"))
     assert metric_network_names().count("lpips") == 1
-    assert metric_network_description("lpips") == "Another."
     assert isinstance(load("lpips"), Constant)
 
 
 def test_those_with_texts_are_told_without_loading_one(registries):
     assert text_metric_network_names()[:2] == ("clip_vit_b32", "clip_vit_l14")
     assert "inception" not in text_metric_network_names()
-    register_metric_network("t", lambda request: Constant(), description="T.", reads_text=True)
+    register_metric_network("t", lambda request: Constant(), reads_text=True)
     assert text_metric_network_names()[-1] == "t"
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():
-    for ask in (lambda: load("inceptoin"), lambda: metric_network_description("inceptoin")):
-        with pytest.raises(ConfigError) as caught:
-            ask()
-        assert str(caught.value).startswith("Unknown metric network 'inceptoin'. Use one of ")
-        assert str(caught.value).endswith("Did you mean 'inception'?")
+    with pytest.raises(ConfigError) as caught:
+        load("inceptoin")
+    assert str(caught.value).startswith("Unknown metric network 'inceptoin'. Use one of ")
+    assert str(caught.value).endswith("Did you mean 'inception'?")
 
 
 def test_half_precision_is_refused_for_every_network():
@@ -95,7 +91,7 @@ def test_a_loader_gets_what_was_asked_and_global_randomness_stays(registries, tm
         asked.append(request)
         return Constant()
 
-    register_metric_network("own", loader, description="A line.")
+    register_metric_network("own", loader)
     before = torch.random.get_rng_state()
     network = load("own", tmp_path, dtype=torch.float64, search_folders=[tmp_path / "host"])
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -107,7 +103,7 @@ def test_a_missing_library_is_named(registries):
     def loader(request):
         raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
 
-    register_metric_network("own", loader, description="A line.")
+    register_metric_network("own", loader)
     with pytest.raises(ConfigError) as caught:
         load("own")
     assert str(caught.value) == (
@@ -233,7 +229,6 @@ def test_the_public_names_are_pinned():
         "MetricNetworkLoader",
         "TextMetricNetwork",
         "load_metric_network",
-        "metric_network_description",
         "metric_network_names",
         "register_metric_network",
         "text_metric_network_names",

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 from PIL import Image
-from running_host import error_of, until
+from running_host import SHORT_TRAINING, error_of, until
 from test_live import Listener
 
 from scoft_training.score_records import scores_from_json
@@ -18,18 +18,7 @@ pytestmark = [pytest.mark.host, pytest.mark.slow]
 def graph(host, *, metrics=None, **compared):
     """The miniature, a short training with snapshots, its grid, and what is measured of it."""
     models = {"model": ["1", 0], "clip": ["1", 1], "vae": ["1", 2]}
-    training = host.defaults("ScoftTrainLora") | {
-        "preset": "ldm",
-        "memorization_weight": 0.0,
-        "perceptual_weight": 0.0,
-        "contrastive_weight": 0.0,
-        "ldm_weight": 1.0,
-        "steps": 4,
-        "rank": 4,
-        "learning_rate": 1e-3,
-        "resolution": 128,
-        "snapshot_every": 2,
-    }
+    training = host.defaults("ScoftTrainLora") | SHORT_TRAINING
     drawing = host.defaults("ScoftDrawGrid") | {
         "train_captions": 3,
         "pictures_per_caption": 3,

@@ -122,7 +122,6 @@ def register(weights: Path = WEIGHTS) -> None:
     register_metric_network(
         BACKBONE,
         partial(_load_clip_score, weights),
-        description="The miniature's small CLIP with its texts, for its own pictures only.",
         reads_text=True,
     )
 
