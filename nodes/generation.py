@@ -69,10 +69,10 @@ class Compare(io.ComfyNode):
         """Draw the grid."""
         import torch
 
-        from ..scoft_training.config import validate
         from ..scoft_training.generation import contact_sheet, generate
         from ..scoft_training.lora_files import lora_from_state_dict
         from ..scoft_training.models import resolve_precision
+        from ..scoft_training.options import validate
 
         asked = [line.strip() for line in prompts.splitlines() if line.strip()]
         if not asked:

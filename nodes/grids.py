@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from comfy_api.latest import io
 
-from ..scoft_training.config import GenerateConfig, GridConfig, options
+from ..scoft_training.config import GenerateConfig, GridConfig
 from ..scoft_training.errors import ConfigError
+from ..scoft_training.options import options
 from . import host
 from .live import revision
 from .running import carry_out, chosen_config, connected_base, warn
@@ -121,11 +122,11 @@ class DrawGrid(io.ComfyNode):
         **values: Any,
     ) -> io.NodeOutput:
         """Draw what is missing of the grid."""
-        from ..scoft_training.config import validate
         from ..scoft_training.grid_drawing import GridRequest, draw_grid
         from ..scoft_training.grids import read_grid
         from ..scoft_training.metric_sheets import same_seed_sheet
         from ..scoft_training.models import resolve_precision
+        from ..scoft_training.options import validate
 
         grid_config = config_from_widgets(GridConfig, values)
         config, device = chosen_config(GenerateConfig, values)

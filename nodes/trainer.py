@@ -8,8 +8,9 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..scoft_training.backbones import backbone_names
-from ..scoft_training.config import MemoryConfig, TrainConfig, options, preset_differences
+from ..scoft_training.config import MemoryConfig, TrainConfig, preset_differences
 from ..scoft_training.events import StoppedEvent
+from ..scoft_training.options import options
 from . import host
 from .live import LiveRun, decided, revision
 from .running import carry_out, chosen_config, connected_base, warn

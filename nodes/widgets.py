@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from ..scoft_training.config import Option, options
+from ..scoft_training.options import Option, options
 
 __all__ = ["allow_download", "config_from_widgets", "shown_values", "widgets"]
 

@@ -21,11 +21,10 @@ from .config import (
     NegativesConfig,
     ScoreConfig,
     TrainConfig,
-    options,
     preset_values,
-    validate,
 )
 from .errors import ConfigError, unknown_name
+from .options import options, validate
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -287,7 +286,7 @@ class _Reader:
                 given[name] = float(value)
         config = config_class(**given)
         try:
-            validate(config)  # type: ignore[arg-type]
+            validate(config)
         except ConfigError as error:
             raise self._error(where, str(error)) from error
         return config

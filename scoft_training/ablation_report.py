@@ -28,11 +28,12 @@ from .ablation_tables import (
     paired_differences,
     parted,
 )
-from .config import TrainConfig, options
+from .config import TrainConfig
 from .errors import DatasetError
 from .files import write_json, write_text
 from .grids import read_grid
 from .metric_sheets import same_seed_sheet
+from .options import options
 from .plots import Plot, interval_plot
 
 __all__ = ["write_ablation_report"]

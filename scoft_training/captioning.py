@@ -20,12 +20,13 @@ import torch
 from . import draws
 from .captioners import Captioner
 from .captions import degeneracy, named_culture
-from .config import CaptionConfig, validate
+from .config import CaptionConfig
 from .data_checks import printable
 from .data_rows import DatasetRow
 from .errors import NotEnoughMemoryError
 from .events import CaptionEvent, Event, PhaseEvent, WarningEvent
 from .files import digest_json, remove_leftovers, write_json
+from .options import validate
 from .overlays import Overlay, now, read_statements, write_overlays
 from .pictures import open_picture
 

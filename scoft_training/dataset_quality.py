@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from .config import ReportConfig, validate
+from .config import ReportConfig
 from .data import Dataset
 from .data_checks import Problem, printable
 from .data_rows import DatasetRow
@@ -23,6 +23,7 @@ from .errors import DatasetError
 from .events import Event, PhaseEvent, WarningEvent
 from .likeness import Likeness, measure_likeness, read_likeness
 from .near_duplicates import HASH_BITS, Pair, near_captions, near_pictures
+from .options import validate
 from .picture_measures import PictureMeasures, measure_picture, read_measures, write_measures
 from .pictures import open_picture
 

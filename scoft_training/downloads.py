@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .config import DownloadConfig, validate
+from .config import DownloadConfig
 from .download_layout import Folder, current, ending, file_stems, free_stem, lay_out, read_rows
 from .download_records import (
     IN_SET,
@@ -36,6 +36,7 @@ from .errors import DatasetError, OutputError
 from .events import Event, FinishedEvent, PhaseEvent, StoppedEvent, WarningEvent
 from .files import copy_file, file_sha256
 from .link_table import LinkRow, LinkTable, read_link_table
+from .options import validate
 from .pictures import open_picture, picture_kind
 from .polite_http import PoliteClient
 from .web_answers import FetchError

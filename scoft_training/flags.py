@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
-from .config import Option, options, preset_values, validate
+from .config import preset_values
+from .options import Option, options, validate
 
 __all__ = ["add_flags", "config_from_flags", "options_table"]
 
@@ -45,7 +46,7 @@ def config_from_flags(config_class: type[_Config], arguments: argparse.Namespace
     names = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
     preset = preset_values(given.get("preset", "paper")) if "preset" in names else {}
     config = config_class(**{**preset, **given})
-    validate(config)  # type: ignore[arg-type]
+    validate(config)
     return config
 
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from .config import GenerateConfig, GridConfig, options
+from .config import GenerateConfig, GridConfig
 from .errors import ConfigError
 from .events import Event, WarningEvent
 from .flags import add_flags, config_from_flags
+from .options import options
 from .terminal import require_one_process, show_events
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .conditioning import Conditioning
-from .config import GenerateConfig, validate
+from .config import GenerateConfig
 from .errors import (
     ConfigError,
     DivergenceError,
@@ -58,6 +58,7 @@ from .grids import (
 from .lora_files import lora_from_state_dict
 from .lora_layers import Lora, applied_lora, lora_digest
 from .models import BaseModel, load_base, on_device, resolve_device, resolve_precision
+from .options import validate
 from .predictor import NoisePredictor
 from .run_loras import read_any_lora
 

@@ -17,7 +17,7 @@ from .backbone_interface import PerceptualBackbone
 from .backbones import load_backbone
 from .captioners import load_captioner
 from .captioning import caption_rows
-from .config import CaptionConfig, NegativesConfig, validate
+from .config import CaptionConfig, NegativesConfig
 from .control_models import ControlNet, load_controlnet, load_depth
 from .data import Dataset, read_dataset
 from .data_rows import DatasetRow
@@ -29,6 +29,7 @@ from .models import BaseModel, load_base, resolve_device, resolve_precision
 from .negative_filter import filter_negatives
 from .negative_sets import open_negative_set
 from .negatives import draw_negatives, with_suffix
+from .options import validate
 from .overlays import overlaid
 from .trainer import make_accelerator
 from .work_folder import default_work_folder

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
-from .config import MemoryConfig, TrainConfig, validate
+from .config import MemoryConfig, TrainConfig
 from .control_models import kind_by_channels
 from .errors import ModelFileError
 from .memory import LEVELS, decide_memory
 from .memory_estimate import MemoryEstimate, training_model
+from .options import validate
 from .single_file_networks import checkpoint_parts_of, controlnet_of_file
 from .single_files import FILE_SUFFIXES, WeightsFile, open_weights, recognise
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from .backbone_interface import PerceptualBackbone
-from .config import NegativesConfig, validate
+from .config import NegativesConfig
 from .data import load_row_pictures
 from .data_rows import DatasetRow
 from .errors import ConfigError
@@ -28,6 +28,7 @@ from .negative_sets import (
     read_row_negatives,
 )
 from .negative_sheets import histogram_of, numbers_of, save_histogram, save_sheets
+from .options import validate
 
 __all__ = ["filter_negatives"]
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .conditioning import Conditioning
-from .config import NegativesConfig, validate
+from .config import NegativesConfig
 from .control_models import ControlNet, require_fitting
 from .data_rows import DatasetCard, DatasetRow
 from .depth import DepthEstimator, load_depth_picture
@@ -38,6 +38,7 @@ from .negative_sets import (
     row_folder,
     save_negative_set,
 )
+from .options import validate
 from .predictor import NoisePredictor, Residuals
 
 __all__ = ["depth_residuals", "draw_negatives", "negative_set_of", "with_suffix"]

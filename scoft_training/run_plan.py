@@ -17,7 +17,7 @@ import torch
 
 from .backbone_interface import PerceptualBackbone
 from .backbones import load_backbone
-from .config import MemoryConfig, TrainConfig, named_after_values, validate
+from .config import MemoryConfig, TrainConfig, named_after_values
 from .data import Dataset, dataset_digest, read_dataset
 from .errors import ConfigError, ModelFileError
 from .events import EstimateEvent, Event, PhaseEvent, PlanEvent, WarningEvent
@@ -36,6 +36,7 @@ from .models import (
     resolve_device,
     resolve_precision,
 )
+from .options import validate
 from .overlays import overlaid
 from .run_folder import RunFolder
 from .trainer import make_accelerator

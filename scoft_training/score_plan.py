@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .config import ScoreConfig, validate
+from .config import ScoreConfig
 from .errors import ConfigError, unknown_name
 from .metric_networks import metric_network_names, text_metric_network_names
+from .options import validate
 from .picture_folders import PictureFile
 from .score_features import Vectors
 from .score_kid import kid_values

@@ -11,10 +11,11 @@ from stack import CPU, write_demo
 
 from scoft_training.captioners import load_captioner
 from scoft_training.captioning import CAPTIONS_BY, caption_rows, clean_caption
-from scoft_training.config import CaptionConfig, options, validate
+from scoft_training.config import CaptionConfig
 from scoft_training.data import read_dataset
 from scoft_training.errors import ConfigError, DatasetError, NotEnoughMemoryError
 from scoft_training.events import CaptionEvent, PhaseEvent, StopRequested, WarningEvent, to_json
+from scoft_training.options import options, validate
 from scoft_training.overlays import (
     OVERLAYS,
     Overlay,

@@ -16,12 +16,12 @@ from scoft_training.config import (
     ReportConfig,
     TrainConfig,
     named_after_values,
-    options,
     preset_values,
-    validate,
 )
 from scoft_training.errors import ConfigError
 from scoft_training.flags import add_flags, config_from_flags
+from scoft_training.options import options, validate
+from scoft_training.survey_config import SurveyAnalysisConfig, SurveyConfig
 
 CONFIGS = [
     TrainConfig,
@@ -32,6 +32,8 @@ CONFIGS = [
     CaptionConfig,
     DownloadConfig,
     ReportConfig,
+    SurveyAnalysisConfig,
+    SurveyConfig,
 ]
 
 

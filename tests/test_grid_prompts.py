@@ -7,7 +7,7 @@ import json
 import pytest
 from drawings import drawing, write_set
 
-from scoft_training.config import GridConfig, options
+from scoft_training.config import GridConfig
 from scoft_training.data import read_dataset
 from scoft_training.errors import ConfigError, DatasetError
 from scoft_training.grid_prompts import (
@@ -20,6 +20,7 @@ from scoft_training.grid_prompts import (
     with_general,
 )
 from scoft_training.grids import GridPrompt, extended, new_grid
+from scoft_training.options import options
 from scoft_training.overlays import Overlay, write_overlays
 
 SMALL = GridConfig(

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from scoft_training.config import PRESETS, TrainConfig, validate
+from scoft_training.config import PRESETS, TrainConfig
 from scoft_training.errors import ConfigError, OutputError
 from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent
 from scoft_training.miniature import ablation, demo, trials
@@ -17,6 +17,7 @@ from scoft_training.miniature.arms import ARMS, ArmScale, run_request, train_con
 from scoft_training.miniature.evaluation import EvaluationSizes, Figures
 from scoft_training.miniature.loading import BACKBONE, JUDGE
 from scoft_training.miniature.report import glance_sheet
+from scoft_training.options import validate
 
 SCALE = ArmScale(steps=30)
 ZERO = {field.name: 0.0 for field in dataclasses.fields(Figures)}

@@ -7,8 +7,9 @@ from safetensors.torch import load_file
 from stack import SMALL_RUN, PoolBackbone, write_demo
 
 from scoft_training.backbones import register_backbone
-from scoft_training.config import TrainConfig, options
+from scoft_training.config import TrainConfig
 from scoft_training.files import digest_tensors
+from scoft_training.options import options
 from scoft_training.runs import RunRequest, run_training
 
 pytestmark = pytest.mark.usefixtures("small_registry")

@@ -18,11 +18,11 @@ from ..ablation_tables import (
     over_seeds,
     paired_differences,
 )
-from ..config import validate
 from ..errors import ConfigError, OutputError, unknown_name
 from ..events import Event, FinishedEvent, PhaseEvent, StoppedEvent
 from ..files import digest_json, write_json, write_text
 from ..lora_files import read_lora
+from ..options import validate
 from ..pages import page, picture_tag, plots_tag, table
 from ..plots import Plot, interval_plot
 from .arms import ARMS, BASE_ARM, ArmScale, negatives_request, train_config
