@@ -1,7 +1,7 @@
 """What the analysis of a survey found, as records that reports, tables and nodes read.
 
-Orders are tiers, best first: models that cannot be told apart stand in one tier. Ranks count from 1,
-best; an average rank is the mean of the ranks as they were given.
+Orders are tiers, best first: models that cannot be told apart stand in one tier. Ranks count from
+1, best; an average rank is the mean of the ranks as they were given.
 """
 
 from __future__ import annotations
