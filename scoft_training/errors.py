@@ -7,6 +7,7 @@
     ├── NotEnoughMemoryError  lower what the message lists, in its order
     ├── OutputError           make room or choose another place to write to
     ├── ResumeError           a saved run does not fit what was asked for
+    ├── SurveyError           mend a survey's texts, key or answers
     └── DivergenceError       the training itself went wrong: NaN, explosion, no movement
 
 Every message says where it is, what is wrong and what to do. Exceptions of libraries are
@@ -27,6 +28,7 @@ __all__ = [
     "OutputError",
     "ResumeError",
     "ScoftError",
+    "SurveyError",
     "unknown_name",
 ]
 
@@ -57,6 +59,10 @@ class OutputError(ScoftError):
 
 class ResumeError(ScoftError):
     """A saved run and the request to go on with it do not fit each other."""
+
+
+class SurveyError(ScoftError):
+    """A survey's texts, key or answers cannot be used; the message names the file and the line."""
 
 
 class DivergenceError(ScoftError):
