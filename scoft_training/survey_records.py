@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .intervals import Interval
-
 __all__ = [
     "Difference",
     "Disagreement",
+    "Estimate",
     "Finding",
     "ModelFigures",
     "Order",
@@ -26,6 +25,21 @@ __all__ = [
 
 Order: TypeAlias = tuple[tuple[str, ...], ...]
 """Tiers of models, best first."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with the ends of its interval over participants.
+
+    Attributes:
+        mean: the number itself, finite.
+        low, high: the ends, of the confidence in the result's settings; None where there are too
+            few people to tell.
+    """
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class ModelFigures:
 
     Attributes:
         model: its name.
-        average_rank: mean of the ranks as given, 1 best, with its interval over participants.
+        average_rank: mean of the ranks as given, 1 best.
         rank_counts: how often it got rank 1, 2, ... n.
         first_share: in how many of its rankings it came first, shared first included, in [0, 1].
         win_rate: share of its comparisons that it won, a tie counting half, in [0, 1].
@@ -61,11 +75,11 @@ class ModelFigures:
     """
 
     model: str
-    average_rank: Interval
+    average_rank: Estimate
     rank_counts: tuple[int, ...]
-    first_share: Interval
-    win_rate: Interval
-    nbt_score: Interval | None
+    first_share: Estimate
+    win_rate: Estimate
+    nbt_score: Estimate | None
     vote_wins: float | None
 
 
@@ -100,7 +114,7 @@ class Slice:
     comparisons: int
     ties: int
     models: tuple[ModelFigures, ...]
-    win_rates: Mapping[tuple[str, str], Interval]
+    win_rates: Mapping[tuple[str, str], Estimate]
     average_order: Order
     nbt_order: Order
     vote_order: Order
