@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .errors import ConfigError, unknown_name
 from .options import option
 
-__all__ = ["SurveyAnalysisConfig", "SurveyConfig"]
+__all__ = ["SURVEY_ROLES", "SurveyAnalysisConfig", "SurveyConfig", "parted"]
+
+SURVEY_ROLES = ("test", "train", "neutral")
+"""Roles of prompts that people can be asked about; general ones are drawn by the base alone."""
+
+
+def parted(text: str) -> tuple[str, ...]:
+    """Return the words of an option that commas part, each once, in their order."""
+    words = (word.strip() for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in words if word))
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,23 @@ class SurveyConfig:
     seed: int = option(
         0, "Seed of the choice of prompts.", minimum=0, maximum=2**63 - 1, advanced=True
     )
+
+    def check(self) -> None:
+        """Refuse values that do not go together."""
+        if not parted(self.languages):
+            raise ConfigError("`languages` is empty. Name one or more, say en,ko.")
+        if not parted(self.roles):
+            raise ConfigError("`roles` is empty. Name one or more of test, train, neutral.")
+        for role in parted(self.roles):
+            if role not in SURVEY_ROLES:
+                raise ConfigError(f"`roles`: {unknown_name('role', role, SURVEY_ROLES)}")
+        most = self.pages * self.pictures_per_prompt
+        if self.pages and self.pages_per_participant > most:
+            raise ConfigError(
+                f"`pages_per_participant` is {self.pages_per_participant}, but there are at most "
+                f"{most} pages ({self.pages} prompts with {self.pictures_per_prompt} pages each). "
+                "Lower it, or raise `pages`."
+            )
 
 
 @dataclass(frozen=True)
