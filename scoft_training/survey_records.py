@@ -21,7 +21,16 @@ __all__ = [
     "PositionBias",
     "Slice",
     "SurveyResult",
+    "item_title",
+    "order_text",
 ]
+
+_TITLES = {
+    "alignment": "Description and Image Alignment",
+    "representation": "Cultural Representation",
+    "stereotypes": "Stereotypes",
+    "offensiveness": "Offensiveness",
+}
 
 Order: TypeAlias = tuple[tuple[str, ...], ...]
 """Tiers of models, best first."""
@@ -241,3 +250,13 @@ class SurveyResult:
         """Return the part of a group and an item, or None where there are no such answers."""
         found = (one for one in self.slices if (one.group, one.item) == (group, item))
         return next(found, None)
+
+
+def item_title(item: str | None) -> str:
+    """Return what an item is called in the paper; one of another survey by its own name."""
+    return "All items" if item is None else _TITLES.get(item, item)
+
+
+def order_text(order: Order) -> str:
+    """Return an order as `+MPC > +MP = +M > SD`; equal ones stand in one tier."""
+    return " > ".join(" = ".join(tier) for tier in order)
