@@ -1,11 +1,11 @@
 """A survey's answers read, analysed and told: the work behind `scoft survey aggregate`.
 
-    RESULTS/answers.csv         the answers that count, one line a rank
-    RESULTS/participants.csv    what people said of themselves
-    RESULTS/comments.csv        what they wrote
-    RESULTS/results.json        what the analysis found
-    RESULTS/tables/*.csv        the same as tables
-    RESULTS/report.html, report.txt, plots/
+RESULTS/answers.csv         the answers that count, one line a rank
+RESULTS/participants.csv    what people said of themselves
+RESULTS/comments.csv        what they wrote
+RESULTS/results.json        what the analysis found
+RESULTS/tables/*.csv        the same as tables
+RESULTS/report.html, report.txt, plots/
 """
 
 from __future__ import annotations

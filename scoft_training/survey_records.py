@@ -7,7 +7,7 @@ Orders are tiers, best first: models that cannot be told apart stand in one tier
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 __all__ = [
@@ -114,6 +114,8 @@ class Slice:
         kendalls_w_people: how many people a page has in the mean.
         mean_spearman: the same without its dependence on how many people there are: mean
             correlation of two people's ranks, -1 to 1; None likewise.
+        rank_differences: (row, column) -> average rank of row less that of column, below 0 where
+            row is better; the interval is of the same people's ranks of both.
     """
 
     group: str | None
@@ -131,6 +133,7 @@ class Slice:
     kendalls_w: float | None
     kendalls_w_people: float
     mean_spearman: float | None
+    rank_differences: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

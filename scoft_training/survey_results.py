@@ -1,6 +1,7 @@
 """results.json: an analysis as a file, and back.
 
-Fields have the names of `survey_records`. Win rates lie under the row's, then the column's model.
+Fields have the names of `survey_records`. What is known of two models lies under the row's, then
+the column's name.
 What cannot be told is null; no number is NaN or infinite.
 """
 
@@ -40,7 +41,8 @@ def result_to_json(result: SurveyResult) -> dict[str, Any]:
     """
     values: dict[str, Any] = {"format": _FORMAT, **dataclasses.asdict(result)}
     for one in values["slices"]:
-        one["win_rates"] = _nested(one["win_rates"])
+        for name in ("win_rates", "rank_differences"):
+            one[name] = _nested(one[name])
     _require_finite(values, "result")
     return values
 
@@ -95,10 +97,10 @@ def read_result(path: Path) -> SurveyResult:
     return result_from_json(values, where=str(path))
 
 
-def _nested(win_rates: Mapping[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
+def _nested(pairs: Mapping[tuple[str, str], Any]) -> dict[str, dict[str, Any]]:
     nested: dict[str, dict[str, Any]] = {}
-    for (row, column), rate in win_rates.items():
-        nested.setdefault(row, {})[column] = rate
+    for (row, column), value in pairs.items():
+        nested.setdefault(row, {})[column] = value
     return nested
 
 

@@ -140,6 +140,10 @@ def _slice(ranks, models, groups, items, group_of, group, item):
         kendalls_w=w,
         kendalls_w_people=float(people) if enough else 0.0,
         mean_spearman=(people * w - 1) / (people - 1) if enough else None,
+        rank_differences={
+            (models[a], models[b]): _estimate((chosen[..., a] - chosen[..., b]).mean((1, 2)))
+            for a, b in pairs
+        },
     )
 
 
