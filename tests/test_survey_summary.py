@@ -1,0 +1,115 @@
+"""What the terminal says of a survey: disagreement first, nothing that cannot be told."""
+
+from dataclasses import replace
+
+import pytest
+from made_survey_results import MODELS, made_result
+
+from scoft_training.survey_records import Finding
+from scoft_training.survey_summary import summary
+
+
+def block(text, heading):
+    """The lines below a heading, up to the next empty one."""
+    return next(one for one in text.split("\n\n") if one.split("\n")[0] == heading).split("\n")[1:]
+
+
+def test_the_groups_disagreement_stands_before_any_order_of_all():
+    result = made_result()
+    text = summary(result)
+    assert text.startswith(f"All items: {result.disagreements[0].sentence}\n")
+    assert text.index("put SD first") < text.index("+MPC > +MP")
+
+
+def test_items_on_which_groups_agree_are_not_listed_as_disagreement():
+    result = made_result()
+    alike = replace(result.disagreements[1], disagree=False, sentence="All put X first.")
+    text = summary(replace(result, disagreements=(result.disagreements[0], alike)))
+    assert "All put X first." not in text
+    whole = replace(alike, item=None)
+    assert "All items: All put X first." in summary(replace(result, disagreements=(whole,)))
+
+
+@pytest.mark.parametrize(
+    ("heading", "item"),
+    [("All items", None), ("Cultural Representation", "representation")],
+)
+def test_each_item_has_its_table(heading, item):
+    result = made_result()
+    lines = block(summary(result), heading)
+    part = result.slice(None, item)
+    assert lines[0].split() == [
+        *("average", "rank", "pairs", "won", "came", "first"),
+        *("Noisy", "Bradley-Terry", "MMSR", "and", "vote"),
+    ]
+    for line, one in zip(lines[1:5], part.models, strict=True):
+        rank, won = one.average_rank, one.win_rate
+        assert line.split()[0] == one.model
+        assert f"{rank.mean:.2f} ({rank.low:.2f} to {rank.high:.2f})" in line
+        assert f"{100 * won.mean:.0f} ({100 * won.low:.0f} to {100 * won.high:.0f}) %" in line
+    assert f"W {part.kendalls_w:.2f} with 16.0 people a page" in lines[-1]
+
+
+def test_methods_that_agree_share_a_line():
+    result = made_result()
+    lines = block(summary(result), "All items")
+    assert f"  By average rank and Noisy Bradley-Terry: {' > '.join(MODELS)}" in lines
+    assert "  By MMSR and vote: +MPC > +MP > +M = SD" in lines
+    whole = replace(result.slices[0], vote_order=result.slices[0].average_order)
+    lines = block(summary(replace(result, slices=(whole, *result.slices[1:]))), "All items")
+    assert f"  By all methods: {' > '.join(MODELS)}" in lines
+
+
+def test_what_one_person_cannot_tell_is_said():
+    text = summary(made_result(groups={"Korea": 1}, findings=(), differences=()))
+    assert "none" not in text.lower()
+    assert "nan" not in text.lower()
+    lines = block(text, "All items")
+    best = made_result(groups={"Korea": 1}).slice().models[0]
+    won, first = (f"{100 * one.mean:.0f}" for one in (best.win_rate, best.first_share))
+    assert lines[1].split() == [
+        *("+MPC", f"{best.average_rank.mean:.2f}", won, "%", first, "%", "-"),
+        *(f"{100 * best.vote_wins:.0f}", "%"),
+    ]
+    assert "  By Noisy Bradley-Terry: cannot be told" in lines
+    assert "  The vote: majority: MMSR needs three people or more" in lines
+    assert any("Agreement of people: cannot be told" in line for line in lines)
+
+
+def test_places_that_moved_the_ranks_are_told_of_each_item():
+    result = made_result()
+    assert "Place on the page, all items: no sign that it moved the ranks (p = 0.37)" in summary(
+        result
+    )
+    moved = replace(result.position_bias[3], p_value=0.001, average_ranks=(2.1, 2.5, 2.6, 2.8))
+    text = summary(replace(result, position_bias=(*result.position_bias[:3], moved)))
+    assert (
+        "Place on the page, stereotypes: moved the ranks (p = 0.001); average rank from first to "
+        "last place 2.10, 2.50, 2.60, 2.80"
+    ) in text
+    assert "alignment: no sign" not in text
+    assert "not known" in summary(replace(result, position_bias=()))
+
+
+def test_the_first_findings_are_told_and_the_others_counted():
+    findings = tuple(Finding("left out", f"line {n}", "Mend it.") for n in range(1, 9))
+    text = summary(made_result(findings=findings))
+    lines = block(text, "Answers to look at: 8 left out")
+    assert lines[0] == "  left out: line 1: Mend it."
+    assert lines[-1] == "  and 3 more, in the report"
+    assert len(lines) == 6
+    assert "look at" not in summary(made_result(findings=()))
+
+
+def test_crowd_kit_is_told_of_only_where_it_was_asked():
+    result = made_result()
+    assert "    crowd-kit: failed: no convergence" in summary(result)
+    assert summary(replace(result, differences=())).endswith("crowd-kit gives the same answers")
+    settings = {**result.settings, "engine": "scoft"}
+    assert "crowd-kit" not in summary(replace(result, differences=(), settings=settings))
+
+
+def test_names_cannot_steer_the_terminal():
+    text = summary(made_result(models=("a\x1b[2J", "b\n\rc"), groups={"x\x07": 2}))
+    assert not [one for one in text if not one.isprintable() and one != "\n"]
+    assert "b  c" in text
