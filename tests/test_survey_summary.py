@@ -66,7 +66,7 @@ def test_what_one_person_cannot_tell_is_said():
     assert "nan" not in text.lower()
     lines = block(text, "All items")
     best = made_result(groups={"Korea": 1}).slice().models[0]
-    won, first = (f"{100 * one.mean:.0f}" for one in (best.win_rate, best.first_share))
+    won, first = (f"{100 * one.mean:.1f}" for one in (best.win_rate, best.first_share))
     assert lines[1].split() == [
         *("+MPC", f"{best.average_rank.mean:.2f}", won, "%", first, "%", "-"),
         *(f"{100 * best.vote_wins:.0f}", "%"),
