@@ -3,52 +3,32 @@
     participant,culture,country,page,prompt,item,model,position,rank,seconds
 
 participant, page, item, model and rank are needed; a table made by hand may leave the rest out and
-have columns of its own, which are not read. One ranking is the lines of one participant, page and
-item: as many as the page has pictures, ranks counted from 1 (best; for stereotypes and
-offensiveness least). Pictures that share a rank share the better one, and the next rank is as much
+have columns of its own, which are passed over. One ranking is the lines of one participant, page
+and item: as many as the page has pictures, ranks counted from 1 (best; for stereotypes and
+offensiveness least). Pictures that share a rank share the better rank, and the next is as much
 further: 1-1-3-4. `item` is alignment, representation, stereotypes or offensiveness, or its title;
 `position` the picture's place on the page, from 1; `seconds` how long the ranking took. Tables may
-be parted by commas, semicolons or tabs, in any common encoding.
+be parted by commas, semicolons or tabs, in any common encoding. A cell that begins with = + - @ or
+an apostrophe has an apostrophe before it, so that no spreadsheet takes it for a formula; reading
+takes it off again.
+
+A ranking with a fault is left out as a whole and told by its line. The participant 7 of one culture
+and the participant 7 of another are two people.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from .answer_lines import parse_answers
+from .answer_names import renamed
+from .answer_records import Answer, in_order
+from .answer_tables import write_table
 from .survey_records import Finding
 
 __all__ = ["Answer", "read_answers", "write_answers"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One rank that one participant gave one picture under one item.
-
-    Attributes:
-        participant: who, told from all others by this name alone.
-        culture: whose pages they ranked; empty where it is not known.
-        country: what they say they come from; empty where it is not known.
-        page: the page's id.
-        prompt: what its pictures were drawn for; empty where it is not known.
-        item: alignment, representation, stereotypes or offensiveness.
-        model: whose picture.
-        position: its place on the page, from 1; None where it is not known.
-        rank: 1 best; tied pictures share the better rank.
-        seconds: how long the whole ranking took; None where it is not known.
-    """
-
-    participant: str
-    culture: str
-    country: str
-    page: str
-    prompt: str
-    item: str
-    model: str
-    position: int | None
-    rank: int
-    seconds: float | None
 
 
 def read_answers(path: Path) -> tuple[list[Answer], list[Finding]]:
@@ -60,7 +40,9 @@ def read_answers(path: Path) -> tuple[list[Answer], list[Finding]]:
     Raises:
         SurveyError: the table as a whole cannot be read.
     """
-    raise NotImplementedError
+    answers, findings = parse_answers(Path(path), Path(path).name)
+    apart, told = renamed(answers)
+    return in_order(apart), findings + told
 
 
 def write_answers(path: Path, answers: Iterable[Answer]) -> None:
@@ -69,4 +51,5 @@ def write_answers(path: Path, answers: Iterable[Answer]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    raise NotImplementedError
+    head = [field.name for field in dataclasses.fields(Answer)]
+    write_table(path, head, map(dataclasses.astuple, in_order(answers)))
