@@ -23,6 +23,8 @@ __all__ = [
     "meetings",
     "mid_ranks",
     "rank_figures",
+    "ratio",
+    "sums",
     "tiers",
 ]
 
@@ -107,11 +109,11 @@ def rank_figures(table: RankTable) -> RankFigures:
         rankings=len(table.ranks),
         comparisons=int(meetings_met.sum()) // 2,
         ties=int((won == 0.5).sum()) // 2,
-        average_ranks=_ratio(table.ranks.sum(axis=0), shown.sum(axis=0)),
+        average_ranks=ratio(table.ranks.sum(axis=0), shown.sum(axis=0)),
         rank_counts=counts,
-        first_shares=_ratio(counts[:, 0], shown.sum(axis=0)),
-        win_rates=_ratio(meetings_won.sum(axis=1), meetings_met.sum(axis=1)),
-        pair_win_rates=_ratio(meetings_won, meetings_met),
+        first_shares=ratio(counts[:, 0], shown.sum(axis=0)),
+        win_rates=ratio(meetings_won.sum(axis=1), meetings_met.sum(axis=1)),
+        pair_win_rates=ratio(meetings_won, meetings_met),
     )
 
 
@@ -195,8 +197,8 @@ def agreement(compared: Comparisons) -> Agreement:
     np.fill_diagonal(shared, 0)
     np.fill_diagonal(same, 0)
     return Agreement(
-        pairs=np.where(shared >= FEWEST_SHARED, _ratio(same, shared), np.nan),
-        with_others=_ratio(same.sum(axis=1), shared.sum(axis=1)),
+        pairs=np.where(shared >= FEWEST_SHARED, ratio(same, shared), np.nan),
+        with_others=ratio(same.sum(axis=1), shared.sum(axis=1)),
     )
 
 
@@ -222,11 +224,24 @@ def tiers(
     return tuple(tuple(models[index] for index in sorted(tier)) for tier in found)
 
 
-def _ratio(parts: Ints | Floats, wholes: Ints | Floats) -> Floats:
-    """Return parts / wholes, NaN where there is nothing."""
+def ratio(parts: Ints | Floats, wholes: Ints | Floats) -> Floats:
+    """Return parts / wholes, NaN where the whole is nothing."""
     empty = np.full(np.shape(parts), np.nan)
     ratio: Floats = np.divide(parts, wholes, out=empty, where=wholes > 0)
     return ratio
+
+
+def sums(rows: Ints, values: Floats, count: int) -> Floats:
+    """Return (count, numbers) the sums of all rows of `values` that belong to the same one.
+
+    Args:
+        rows: (any,) where a row of `values` belongs, from 0.
+        values: (any, numbers).
+        count: how many sums.
+    """
+    total = np.zeros((count, values.shape[1]))
+    np.add.at(total, rows, values)
+    return total
 
 
 def _cells(table: RankTable) -> Ints:
@@ -239,13 +254,13 @@ def _cells(table: RankTable) -> Ints:
 def _cells_w(cells: Ints, ranks: Ints, centred: Floats) -> Floats:
     """Return (cells,) Kendall's W; NaN for one person, or where everything is tied."""
     people = np.bincount(cells)
-    spread = (_sums(cells, centred) ** 2).sum(axis=1)
+    spread = (sums(cells, centred, len(people)) ** 2).sum(axis=1)
     pictures = (ranks > 0).sum(axis=1)
     # Every picture of a tie of t adds t^2 - 1, so that the tie adds t^3 - t; one alone adds 0.
     beside = (ranks[:, None, :] == ranks[:, :, None]).sum(axis=2)
     ties = ((beside**2 - 1) * (ranks > 0)).sum(axis=1)
     most = people * np.bincount(cells, pictures**3 - pictures - ties)
-    return np.where(people > 1, _ratio(12 * spread, most), np.nan)
+    return np.where(people > 1, ratio(12 * spread, most), np.nan)
 
 
 def _cells_correlation(cells: Ints, centred: Floats) -> Floats:
@@ -254,12 +269,5 @@ def _cells_correlation(cells: Ints, centred: Floats) -> Floats:
     unit = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)
     people = np.bincount(cells, length[:, 0] > 0)
     # |sum u|^2 holds every pair twice and every person with themselves.
-    pairs = (_sums(cells, unit) ** 2).sum(axis=1) - people
-    return _ratio(pairs, people * (people - 1))
-
-
-def _sums(rows: Ints, values: Floats) -> Floats:
-    """Add up the rows of `values` that have the same number."""
-    total = np.zeros((int(rows.max(initial=-1)) + 1, values.shape[1]))
-    np.add.at(total, rows, values)
-    return total
+    pairs = (sums(cells, unit, len(people)) ** 2).sum(axis=1) - people
+    return ratio(pairs, people * (people - 1))

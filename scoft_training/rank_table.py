@@ -113,7 +113,7 @@ class Comparisons:
             with the same number compared the same two pictures.
         ranking: (comparisons,) the row of the table that it comes from.
         left, right: (comparisons,) indexes of models; left was shown before right. Where the
-            places are not known, left is the one of the lower index.
+            places are not known, left is either one, the same for all people of a task.
         outcome: (comparisons,) 1 where left is better, 0 where right is, 0.5 for a tie.
     """
 
@@ -185,21 +185,28 @@ def rank_table(answers: Sequence[RankedPicture], group_by: str = "culture") -> R
 
 
 def comparisons(table: RankTable) -> Comparisons:
-    """Return every pair of models that a ranking holds, ordered by ranking and pair."""
+    """Return every pair of models that a ranking holds, ordered by ranking and pair.
+
+    Where the places are not known, chance says for each task which one is left: were it always the
+    first by name, a model that everybody prefers would look like a bias of everybody.
+    """
     first, second = np.triu_indices(len(table.models), 1)
     ranking, pair = np.nonzero((table.ranks[:, first] > 0) & (table.ranks[:, second] > 0))
     low, high = first[pair], second[pair]
     low_rank, high_rank = table.ranks[ranking, low], table.ranks[ranking, high]
     low_place, high_place = table.positions[ranking, low], table.positions[ranking, high]
-    turned = (low_place > high_place) & (high_place > 0)
     low_wins = (1 + np.sign(high_rank - low_rank)) / 2
     what = np.stack([table.page[ranking], table.item[ranking], pair], axis=1)
-    _, task = np.unique(what, axis=0, return_inverse=True)
+    tasks, task = np.unique(what, axis=0, return_inverse=True)
+    task = task.reshape(-1)
+    drawn = np.random.default_rng(0).integers(2, size=len(tasks)) == 1
+    known = (low_place > 0) & (high_place > 0)
+    turned = np.where(known, low_place > high_place, drawn[task])
     return Comparisons(
         models=table.models,
         participants=table.participants,
         participant=table.participant[ranking],
-        task=task.reshape(-1),
+        task=task,
         ranking=ranking,
         left=np.where(turned, high, low),
         right=np.where(turned, low, high),
