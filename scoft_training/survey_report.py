@@ -1,8 +1,8 @@
 """The report on a survey: one page that needs nothing beside it, its text, its plots.
 
-    FOLDER/report.html
-    FOLDER/report.txt
-    FOLDER/plots/<name>.svg, <name>.png
+FOLDER/report.html
+FOLDER/report.txt
+FOLDER/plots/<name>.svg, <name>.png
 """
 
 from __future__ import annotations
