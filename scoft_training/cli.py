@@ -27,6 +27,7 @@ from .lora_commands import add_lora
 from .miniature.commands import add_demo, add_miniature
 from .model_commands import add_model
 from .score_commands import add_score
+from .survey_commands import add_survey
 from .takedown_commands import add_takedown
 from .terminal import STOPPED, quiet_libraries, show_events, stop_on_interrupt
 
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_generate,
         add_grid,
         add_score,
+        add_survey,
         add_lora,
         add_model,
         add_takedown,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 from . import draws
 from .errors import ConfigError, DatasetError, unknown_name
@@ -171,16 +172,21 @@ def _candidates(
 
 def _culture(grid: Grid, prompt: GridPrompt, culture: str | None) -> str:
     """Return whose people are asked about a prompt."""
-    own = (prompt.culture or culture or "").strip()
+    own = _spelt(prompt.culture) or _spelt(culture)
     if own:
         return own
-    named = sorted({one.culture.strip() for one in grid.prompts if one.culture} - {""})
+    named = sorted({_spelt(one.culture) for one in grid.prompts} - {""})
     if len(named) == 1:
         return named[0]
     raise ConfigError(
         f"{grid.folder}: the prompt {prompt.text[:60]!r} names no culture. Say with --culture "
         "whose people are asked."
     )
+
+
+def _spelt(culture: str | None) -> str:
+    """Return a culture's name in one spelling of its letters and spaces."""
+    return " ".join(normalize("NFC", culture or "").split())
 
 
 def _drawn(candidates: Sequence[_Candidate], config: SurveyConfig) -> list[_Candidate]:

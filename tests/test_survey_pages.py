@@ -128,6 +128,12 @@ def test_a_prompt_without_culture_takes_the_one_that_is_named_or_that_its_grid_h
         chosen(grid_of(tmp_path / "two", two))
 
 
+def test_a_culture_is_one_however_its_letters_and_spaces_are_written(tmp_path):
+    names = ("Corée du Sud", " Core\u0301e  du Sud")
+    grid = grid_of(tmp_path / "g", [one for name in names for one in prompts_of(1, culture=name)])
+    assert [page.culture for page in chosen(grid).pages] == ["Corée du Sud"] * 2
+
+
 def test_the_same_prompt_in_two_grids_or_roles_is_asked_about_once(tmp_path):
     first = grid_of(tmp_path / "a", prompts_of(2))
     again = replace(prompts_of(1)[0], role="train")
