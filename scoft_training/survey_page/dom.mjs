@@ -51,7 +51,7 @@ export function icon(name) {
   const drawing = document.createElementNS(space, "svg");
   drawing.setAttribute("viewBox", "0 0 24 24");
   drawing.setAttribute("aria-hidden", "true");
-  drawing.setAttribute("class", `icon ${name}`);
+  drawing.setAttribute("class", `icon icon-${name}`);
   const line = document.createElementNS(space, "path");
   line.setAttribute("d", SHAPES[name]);
   drawing.append(line);

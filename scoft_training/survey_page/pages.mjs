@@ -55,8 +55,8 @@ function progress({ words, answers, go }) {
     "header.progress",
     {},
     element("h1", {}, text),
-    element("progress", { max: pages, value: page, "aria-label": text }),
     button(words("progress.overview"), () => go({ step: "overview" }), { classes: ".quiet" }),
+    element("progress", { max: pages, value: page, "aria-label": text }),
   );
 }
 

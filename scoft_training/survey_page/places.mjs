@@ -66,5 +66,5 @@ export function placeRow(words, item, pictures, ties, acts) {
     return button("=", () => acts.share(id), { classes: ".share", "aria-label": label, title: label });
   }
 
-  return { node: element("div.places", {}, ends, list), update };
+  return { node: element(ties ? "div.places.ties" : "div.places", {}, ends, list), update };
 }

@@ -73,21 +73,24 @@ export function questionView(app, answered, item, onChange) {
   }
 
   update();
-  const body = [helpOf(app, item, ids.length), cards.node, clear];
+  const body = [...helpOf(app, item, ids.length), cards.node, clear];
   return { heading, body, places: places.node };
 }
 
+/** Return what is meant, open while everything is new; how to rank stands apart at first. */
 function helpOf({ data, words, answers }, item, count) {
+  const { page, item: index } = answers.at;
   const how = [words("rank.how", { first: 1, last: count })];
   if (data.allow_ties) how.push(words("rank.how_ties"));
-  const help = element(
+  const first = page === 0 && index === 0;
+  const doing = element(first ? "p.how" : "p", {}, how.join(" "));
+  const meant = element(
     "details.help",
-    // It is open while everything is new.
-    { open: answers.at.page === 0 },
+    { open: page === 0 },
     element("summary", {}, words("rank.help")),
     element("p", {}, words(`item.${item}.help`)),
-    element("p", {}, how.join(" ")),
-    element("p.keyboard", {}, words("rank.how_keyboard")),
+    page > 0 && doing,
+    page > 0 && element("p.keyboard", {}, words("rank.how_keyboard")),
   );
-  return help;
+  return first ? [meant, doing, element("p.keyboard", {}, words("rank.how_keyboard"))] : [meant];
 }
