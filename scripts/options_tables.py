@@ -1,4 +1,4 @@
-"""Print the README's tables of options, made from scoft_training/config.py.
+"""Print the README's tables of options, made from config.py and survey_config.py.
 
 python scripts/options_tables.py            prints them
 python scripts/options_tables.py --write    puts them into README.md
@@ -20,6 +20,7 @@ from scoft_training.config import (
     TrainConfig,
 )
 from scoft_training.flags import options_table
+from scoft_training.survey_config import SurveyAnalysisConfig, SurveyConfig
 
 README = Path(__file__).parent.parent / "README.md"
 TABLES = {
@@ -30,6 +31,8 @@ TABLES = {
     "generate": GenerateConfig,
     "grid": GridConfig,
     "score": ScoreConfig,
+    "survey make": SurveyConfig,
+    "survey aggregate": SurveyAnalysisConfig,
     "download": DownloadConfig,
     "report": ReportConfig,
 }
