@@ -11,9 +11,11 @@ from .survey_records import Finding
 
 __all__ = ["names_apart", "pages_apart", "renamed"]
 
+_NOWHERE = "no culture"
+
 
 def names_apart(people: Iterable[Who]) -> tuple[dict[Who, str], list[Finding]]:
-    """Return names of which each is one person's, and a sentence for each that had to change.
+    """Return names of which each is one person's, and a sentence where any had to change.
 
     Names that stand for one person stay; the others get culture or country behind them.
     """
@@ -21,30 +23,25 @@ def names_apart(people: Iterable[Who]) -> tuple[dict[Who, str], list[Finding]]:
     for name, culture, country in people:
         groups.setdefault(name, set()).add((culture, country))
     names = {(name, *one): name for name, of in groups.items() if len(of) == 1 for one in of}
-    taken, findings = set(groups), []
-    for name, of in sorted(groups.items()):
-        if len(of) == 1:
-            continue
-        cultures = Counter(culture for culture, _ in of)
-        for culture, country in sorted(of):
+    taken = set(groups)
+    several = sorted(name for name, of in groups.items() if len(of) > 1)
+    for name in several:
+        cultures = Counter(culture for culture, _ in groups[name])
+        for culture, country in sorted(groups[name]):
             parts = (culture,) if cultures[culture] == 1 else (culture, country)
-            label = ", ".join(filter(None, parts)) or "no culture"
-            apart = f"{name} ({label})"
+            apart = f"{name} ({', '.join(filter(None, parts)) or _NOWHERE})"
             while apart in taken:
                 apart += "'"
             taken.add(apart)
             names[name, culture, country] = apart
-        told = " and ".join(names[(name, *one)] for one in sorted(of))
-        findings.append(
-            Finding(
-                "flagged",
-                name,
-                f"This name stands in several cultures or countries, so it counts as {len(of)} "
-                f"people: {told}. If it is one person, write one culture and one country in all "
-                "lines.",
-            )
-        )
-    return names, findings
+    if not several:
+        return names, []
+    told = sorted(apart for who, apart in names.items() if who[0] == several[0])
+    sentence = (
+        "The same name stands in several cultures or countries, so it counts as a person in each: "
+        f"{_few(told)}. If it is one person, write one culture and one country in all lines."
+    )
+    return names, [Finding("flagged", f"participant {_few(several)}", sentence)]
 
 
 def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]:
@@ -64,16 +61,15 @@ def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]
     if not apart:
         return list(answers), []
     pages = sorted(apart)
-    named = ", ".join(pages[:3]) + (", ..." if len(pages) > 3 else "")
     finding = Finding(
         "flagged",
-        f"page {named}",
-        f"The same name of a page stands in several cultures ({', '.join(apart[pages[0]])}), so it "
+        f"page {_few(pages)}",
+        f"The same name of a page stands in several cultures ({_few(apart[pages[0]])}), so it "
         "counts as a page of each. If people of several cultures saw the same pictures, write the "
         "same `prompt` in their lines.",
     )
     return [
-        dataclasses.replace(one, page=f"{one.page} ({one.culture or 'no culture'})")
+        dataclasses.replace(one, page=f"{one.page} ({one.culture or _NOWHERE})")
         if one.page in apart
         else one
         for one in answers
@@ -87,3 +83,7 @@ def renamed(answers: Iterable[Answer]) -> tuple[list[Answer], list[Finding]]:
     with_names = [dataclasses.replace(one, participant=names[who_of(one)]) for one in listed]
     found, told_pages = pages_apart(with_names)
     return found, told + told_pages
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,55 +1,49 @@
-"""What came back from a survey: participants' files and tables, put together.
+"""What came back from a survey, participants' files and tables, put together.
 
-Not here: what the answers say.
+    comments.csv       participant,culture,page,prompt,text
+    participants.csv   participant,culture,declared_culture,country,years,language,started,
+                       finished,file
+
+Folders are gone through with all folders in them; of an earlier analysis, told by its results.json,
+nothing is read, unless a table of it is named itself. Nothing is ever written into what is read.
+The order of the files changes nothing. Of two files of one participant the one with more rankings
+counts, of equally many the later one. A ranking that a table holds too counts once; where tables
+contradict each other it does not count, and a participant's own file goes before a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from .survey_answers import Answer
-from .survey_key import SurveyKey
+from .answer_checks import flags_of
+from .answer_folders import answer_files, in_reading_order, refusal
+from .answer_lines import parse_answers
+from .answer_names import names_apart, pages_apart
+from .answer_records import Answer, Ranking, RankingKey, Who, in_order, rankings_of, who_of
+from .answer_tables import read_bounded, write_table
+from .errors import SurveyError
+from .participant_files import Comment, Participant, Sheet, read_participant
+from .survey_key import KEY_NAME, SurveyKey
 from .survey_records import Finding
 
-__all__ = ["Comment", "Participant", "Returns", "read_returns"]
+__all__ = [
+    "Comment",
+    "Participant",
+    "Returns",
+    "read_returns",
+    "write_comments",
+    "write_participants",
+]
 
+_LARGEST = 16 * 2**20
+"""Bytes of a participant's file at most; one of a thousand pages is some 1 MB."""
 
-@dataclass(frozen=True)
-class Comment:
-    """What a participant wrote: on a page, or on the survey, then page and prompt are empty."""
-
-    participant: str
-    culture: str
-    page: str
-    prompt: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Participant:
-    """What one participant declared, and where it stands.
-
-    Attributes:
-        participant: as in the answers.
-        culture: whose pages they ranked.
-        declared_culture, country: theirs, in their own words.
-        years: how long they have lived there; None where they did not say.
-        language: of the page that they filled.
-        started, finished: ISO 8601; empty where it is not known, or they did not finish.
-        file: the name of the file.
-    """
-
-    participant: str
-    culture: str
-    declared_culture: str
-    country: str
-    years: float | None
-    language: str
-    started: str
-    finished: str
-    file: str
+_COUNTS = "The answers count, unless you leave the participant out by name (`leave_out`)."
 
 
 @dataclass(frozen=True)
@@ -60,7 +54,7 @@ class Returns:
         answers: those that count, in an order that does not depend on the files'.
         comments: in the order of participants and pages.
         participants: everybody whose answers count, by culture and name.
-        findings: refused and left out first, then flagged.
+        findings: refused, left out, flagged; each by file, line and page.
         flags: participant -> why to look at their answers, for those who have any.
     """
 
@@ -75,11 +69,241 @@ def read_returns(paths: Sequence[Path], key: SurveyKey | None) -> Returns:
     """Read participants' files, tables of answers, and folders of either.
 
     Args:
-        paths: files and folders; results of an earlier analysis in them are passed over.
+        paths: files and folders; results of an earlier analysis in folders are passed over.
         key: of the survey; participants' files need it, tables do not.
 
     Raises:
         SurveyError: a path does not exist, participants' files came without the key, or there is
             no answer that counts.
     """
-    raise NotImplementedError
+    files, findings = answer_files(paths)
+    own = [file for file in files if not file.is_table]
+    if own and key is None:
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        raise SurveyError(
+            f"{own[0].name}{more}: participants' files name pictures by ids alone. Name the "
+            f"survey's {KEY_NAME}, too, which `scoft survey make` wrote beside hand-out/."
+        )
+    sheets: list[Sheet] = []
+    tables: dict[str, dict[RankingKey, Ranking]] = {}
+    for file in files:
+        try:
+            if file.is_table or key is None:
+                answers, told = parse_answers(file.path, file.name)
+                tables[file.name] = rankings_of(answers)
+                findings += told
+            else:
+                data = read_bounded(file.path, file.name, _LARGEST)
+                sheets.append(read_participant(data, file.name, key))
+        except SurveyError as error:
+            findings.append(refusal(error, file.name))
+    return _together(sheets, tables, findings, allow_ties=key is None or key.allow_ties)
+
+
+def write_comments(path: Path, comments: Iterable[Comment]) -> None:
+    """Write comments as a table in which no cell can be a formula.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _write(path, Comment, comments)
+
+
+def write_participants(path: Path, participants: Iterable[Participant]) -> None:
+    """Write what people declared as a table in which no cell can be a formula.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _write(path, Participant, participants)
+
+
+def _write(path: Path, kind: type[Comment | Participant], rows: Iterable[Any]) -> None:
+    write_table(
+        path, [one.name for one in dataclasses.fields(kind)], map(dataclasses.astuple, rows)
+    )
+
+
+def _together(
+    sheets: Sequence[Sheet],
+    tables: Mapping[str, Mapping[RankingKey, Ranking]],
+    findings: list[Finding],
+    *,
+    allow_ties: bool,
+) -> Returns:
+    """Return what counts of everybody's files and of all tables."""
+    sheets, told = _one_each(sheets)
+    findings += told
+    own = rankings_of(answer for sheet in sheets for answer in sheet.answers)
+    rankings, told = _with_tables(own, tables)
+    findings += told
+    if not rankings:
+        raise SurveyError(_nothing(findings))
+    people = {(one.participant, one.culture, one.country): one for one in _people(sheets, tables)}
+    names, told = names_apart(people)
+    findings += told
+    answers, told = pages_apart(
+        [
+            dataclasses.replace(one, participant=names[who_of(one)])
+            for ranking in rankings.values()
+            for one in ranking
+        ]
+    )
+    findings += told
+    flags = flags_of(answers, allow_ties=allow_ties)
+    findings += [
+        Finding("flagged", name, f"{flag} {_COUNTS}") for name, of in flags.items() for flag in of
+    ]
+    counting = {who for who, _, _ in rankings}
+    named = {(who[0], who[1]): names[who] for who in people}
+    return Returns(
+        answers=tuple(in_order(answers)),
+        comments=tuple(
+            dataclasses.replace(one, participant=named[one.participant, one.culture])
+            for sheet in sheets
+            for one in sheet.comments
+        ),
+        participants=tuple(
+            sorted(
+                (
+                    dataclasses.replace(one, participant=names[who])
+                    for who, one in people.items()
+                    if who in counting
+                ),
+                key=lambda one: (one.culture, one.participant),
+            )
+        ),
+        findings=in_reading_order(findings),
+        flags=flags,
+    )
+
+
+def _people(
+    sheets: Sequence[Sheet], tables: Mapping[str, Mapping[RankingKey, Ranking]]
+) -> list[Participant]:
+    """Return whom the tables name, by the first that does, then who sent a file, who comes last."""
+    found: dict[Who, Participant] = {}
+    for name, rankings in sorted(tables.items()):
+        for who, _, _ in rankings:
+            participant, culture, country = who
+            person = Participant(participant, culture, "", country, None, "", "", "", name)
+            found.setdefault(who, person)
+    return [*found.values(), *(sheet.person for sheet in sheets)]
+
+
+def _one_each(sheets: Sequence[Sheet]) -> tuple[list[Sheet], list[Finding]]:
+    """Return one file of each participant and culture, and what is odd in it or about the others."""
+    groups: dict[tuple[str, str], list[Sheet]] = {}
+    for sheet in sorted(sheets, key=lambda one: one.person.file):
+        groups.setdefault((sheet.person.culture, sheet.person.participant), []).append(sheet)
+    kept: list[Sheet] = []
+    findings: list[Finding] = []
+    for _, group in sorted(groups.items()):
+        best = max(group, key=_completeness)
+        kept.append(best)
+        findings += best.findings
+        findings += [
+            Finding("refused", one.person.file, _why_not(one, best))
+            for one in group
+            if one is not best
+        ]
+    return kept, findings
+
+
+def _completeness(sheet: Sheet) -> tuple[int, bool, float]:
+    finished = _seconds_since(sheet.person.finished)
+    return len(sheet.answers), finished > 0, finished or _seconds_since(sheet.person.started)
+
+
+def _why_not(sheet: Sheet, best: Sheet) -> str:
+    if sheet.digest == best.digest:
+        return f"It holds the same as {best.person.file}, and counts once. Nothing has to be done."
+    more = len(best.answers) > len(sheet.answers)
+    later = _completeness(best) > _completeness(sheet)
+    why = "holds more rankings" if more else "is later" if later else "comes first by its name"
+    return (
+        f"It is of the same participant as {best.person.file}, which {why} and so counts instead. "
+        "If this one is right, take the other out of the folder."
+    )
+
+
+def _seconds_since(moment: str) -> float:
+    """Return a time of a participant's file as seconds; 0 where there is none."""
+    if not moment:
+        return 0.0
+    read = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    try:
+        return (read if read.tzinfo else read.replace(tzinfo=datetime.timezone.utc)).timestamp()
+    except (OverflowError, ValueError):  # a year at the end of the calendar
+        return 0.0
+
+
+def _with_tables(
+    own: Mapping[RankingKey, Ranking], tables: Mapping[str, Mapping[RankingKey, Ranking]]
+) -> tuple[dict[RankingKey, Ranking], list[Finding]]:
+    """Return each ranking once: of the participant's own file, else of the tables that agree."""
+    found = dict(own)
+    source = dict.fromkeys(own, "the participant's own file")
+    contradicted: set[RankingKey] = set()
+    repeated: dict[tuple[str, str], list[RankingKey]] = {}
+    other: dict[tuple[str, str], list[RankingKey]] = {}
+    for name, rankings in sorted(tables.items()):
+        for key, ranking in rankings.items():
+            if key not in found:
+                found[key], source[key] = ranking, name
+            elif _ranks(found[key]) == _ranks(ranking):
+                repeated.setdefault((name, source[key]), []).append(key)
+                if key not in own:
+                    found[key] = max(found[key], ranking, key=_knowledge)
+            else:
+                other.setdefault((name, source[key]), []).append(key)
+                contradicted.update(() if key in own else (key,))
+    findings = [
+        Finding(
+            "left out",
+            name,
+            f"{len(keys)} of its rankings stand in {before}, too; each counts once.",
+        )
+        for (name, before), keys in repeated.items()
+    ]
+    findings += [_contradiction(name, before, keys, own) for (name, before), keys in other.items()]
+    return {key: one for key, one in found.items() if key not in contradicted}, findings
+
+
+def _ranks(ranking: Ranking) -> dict[str, int]:
+    return {one.model: one.rank for one in ranking}
+
+
+def _knowledge(ranking: Ranking) -> tuple[bool, bool]:
+    """Tell a ranking whose places and time are known from one without."""
+    return ranking[0].position is not None, ranking[0].seconds is not None
+
+
+def _contradiction(
+    name: str, before: str, keys: Sequence[RankingKey], own: Mapping[RankingKey, Ranking]
+) -> Finding:
+    (participant, _, _), page, item = keys[0]
+    first = f"say {participant}, page {page}, {item}"
+    if keys[0] in own:
+        sentence = (
+            f"{len(keys)} of its rankings ({first}) are not those of the participant's own file, "
+            "which count. Correct the table, or take it out of the folder."
+        )
+    else:
+        sentence = (
+            f"{len(keys)} of its rankings ({first}) are others than in {before}, so neither count. "
+            "Take the wrong ones out."
+        )
+    return Finding("left out", name, sentence)
+
+
+def _nothing(findings: Sequence[Finding]) -> str:
+    """Return why there is nothing to analyse."""
+    if not findings:
+        return (
+            "There are no answers in what was named. Name the folder with the files that "
+            "participants sent (.json), or a table (.csv); of an earlier analysis, its answers.csv."
+        )
+    first, *others = in_reading_order(findings)
+    more = f" ({len(others)} more sentences like this one.)" if others else ""
+    return f"No answer counts. {first.where}: {first.sentence}{more}"
