@@ -312,7 +312,8 @@ def _firsts(winners: Mapping[str, tuple[str, ...]]) -> str:
     for group, models in winners.items():
         groups.setdefault(models, []).append(group)
     if len(groups) == 1:
-        return f"all {len(winners)} groups put {_listed(next(iter(groups)))} first"
+        every = "both" if len(winners) == 2 else f"all {len(winners)}"
+        return f"{every} groups put {_listed(next(iter(groups)))} first"
     return ", ".join(
         f"people of {_listed(names)} put {_listed(models)} first"
         for models, names in groups.items()

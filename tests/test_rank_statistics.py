@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from made_paper_survey import AVERAGES, MODELS, paper_answers
 from made_rankings import competition, ranked, table_of
 
 from scoft_training.rank_statistics import (
@@ -17,6 +18,7 @@ from scoft_training.rank_statistics import (
     tiers,
 )
 from scoft_training.rank_table import comparisons, rank_table
+from scoft_training.survey_answers import read_answers, write_answers
 
 
 def table(*rankings):
@@ -56,6 +58,24 @@ def test_a_strict_set_gives_its_own_averages_exactly():
     assert figures.ties == 0
     # Of the 24 orders 12 have A before B, and so have the 8.
     assert figures.pair_win_rates[0, 1] == 20 / 32
+
+
+def test_made_up_answers_give_back_the_papers_averages_and_order(tmp_path):
+    write_answers(tmp_path / "answers.csv", paper_answers())
+    answers, findings = read_answers(tmp_path / "answers.csv")
+    assert findings == []
+    whole = rank_table(answers)
+    assert (len(whole.participants), len(whole.groups), len(whole.ranks)) == (51, 5, 766)
+    assert whole.positions.min() == 1
+    for index, item in enumerate(whole.items):
+        figures = rank_figures(whole.take(whole.item == index))
+        found = dict(zip(whole.models, figures.average_ranks, strict=True))
+        for model, average in zip(MODELS, AVERAGES[item], strict=True):
+            assert found[model] == pytest.approx(average, abs=0.01), (item, model)
+        assert sum(found.values()) < 9.95
+        assert figures.ties > 0
+        order = tiers(whole.models, figures.average_ranks)
+        assert order == (("+MPC",), ("+MP",), ("+M",), ("SD",))
 
 
 def test_models_that_a_page_does_not_show_are_not_counted():
