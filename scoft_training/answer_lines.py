@@ -72,7 +72,7 @@ def _line(row: Row, delimiter: str) -> _Line:
     if lacking := [one for one in ("participant", "page", "item", "model") if not cells[one]]:
         fault = fault or f"`{lacking[0]}` is empty. Write it, or remove the line."
     fault = fault or item_fault
-    if cells["rank"] and rank is None:
+    if cells["rank"] and not rank:
         fault = fault or (
             f"The rank {cells['rank']!r} is no whole number from 1. Pictures that are as good as "
             "each other share the better rank, as in 1-1-3-4."
@@ -86,8 +86,7 @@ def _line(row: Row, delimiter: str) -> _Line:
         item=item,
         model=cells["model"],
         position=whole_number(cells.get("position", "")),
-        # An empty cell is no rank, and 0 is none of a ranking's: both are told later.
-        rank=-1 if cells["rank"] and not rank else rank or 0,
+        rank=rank or 0,
         seconds=seconds_of(cells.get("seconds", ""), delimiter),
     )
     return _Line(row.line, answer, fault)

@@ -61,10 +61,11 @@ def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]
     if not apart:
         return list(answers), []
     pages = sorted(apart)
+    cultures_of = _few([one or _NOWHERE for one in apart[pages[0]]])
     finding = Finding(
         "flagged",
         f"page {_few(pages)}",
-        f"The same name of a page stands in several cultures ({_few(apart[pages[0]])}), so it "
+        f"The same name of a page stands in several cultures ({cultures_of}), so it "
         "counts as a page of each. If people of several cultures saw the same pictures, write the "
         "same `prompt` in their lines.",
     )

@@ -37,8 +37,8 @@ _LARGEST = 100 * 2**20
 """Bytes of a table at most; ten thousand ranks are some 2 MB."""
 
 _DELIMITERS = (",", ";", "\t")
-_FORMULA = "=+-@\t\r'"
-"""What a formula begins with in some spreadsheet, and the mark itself by which one is disarmed."""
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20\t\n'"
+"""What a formula begins with in some spreadsheet, full-width signs too, and the mark that disarms."""
 
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 """Control characters, line ends, what turns the direction of text, halves of characters."""
@@ -274,9 +274,11 @@ def _row(line: int, cells: Sequence[str], width: int, at: dict[str, int]) -> Row
 
 
 def _harmless(cell: object) -> object:
-    if isinstance(cell, str) and cell.startswith(tuple(_FORMULA)):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    # The csv module leaves a lone \r outside quotation marks, where it would end the line.
+    text = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(tuple(_FORMULA)) else text
 
 
 def _unmarked(cell: str) -> str:

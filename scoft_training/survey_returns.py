@@ -192,7 +192,7 @@ def _people(
 
 
 def _one_each(sheets: Sequence[Sheet]) -> tuple[list[Sheet], list[Finding]]:
-    """Return one file of each participant and culture, and what is odd in it or about the others."""
+    """Return one file of each participant and culture, with sentences about it and the others."""
     groups: dict[tuple[str, str], list[Sheet]] = {}
     for sheet in sorted(sheets, key=lambda one: one.person.file):
         groups.setdefault((sheet.person.culture, sheet.person.participant), []).append(sheet)
@@ -243,7 +243,7 @@ def _with_tables(
 ) -> tuple[dict[RankingKey, Ranking], list[Finding]]:
     """Return each ranking once: of the participant's own file, else of the tables that agree."""
     found = dict(own)
-    source = dict.fromkeys(own, "the participant's own file")
+    source = dict.fromkeys(own, "participants' own files")
     contradicted: set[RankingKey] = set()
     repeated: dict[tuple[str, str], list[RankingKey]] = {}
     other: dict[tuple[str, str], list[RankingKey]] = {}
