@@ -10,8 +10,8 @@ from .block_layout import Block
 from .matrix_plots import Cells, Field, matrix_plot, square_plot
 from .plot_colours import one_colour, two_colours
 from .plots import Plot
-from .survey_records import Estimate, ModelFigures, Slice, SurveyResult, item_title
-from .survey_wording import EVERYONE, may_be_chance, percent, place_in, short_names
+from .survey_records import Estimate, ModelFigures, Slice, SurveyResult
+from .survey_wording import EVERYONE, may_be_chance, percent, place_in, question, short_names
 
 __all__ = [
     "MOST_PEOPLE",
@@ -70,7 +70,7 @@ def win_rates_plot(result: SurveyResult, item: str | None) -> Plot:
     note = "in % of the pairs of the two; a tie counts half"
     if any(cell is not None and "(" in cell.text for row in rows for cell in row.fields):
         note += "; in brackets where chance alone may have decided"
-    of = "all items together" if item is None else item_title(item)
+    of = "all items together" if item is None else question(item)
     title = f"How often the row's model was put before the column's: {of}"
     columns = [short[name] for name in names]
     return matrix_plot(title, note, columns, [Block("", rows)], two_colours)
@@ -150,17 +150,17 @@ def _matrix_of_groups(
     items = [None, *result.items] if len(result.items) != 1 else list(result.items)
     named = [(name, group) for group, name in short_names(groups).items()]
     if not groups:
-        blocks = [Block("", [row(item_title(item), result.slice(item=item)) for item in items])]
+        blocks = [Block("", [row(question(item), result.slice(item=item)) for item in items])]
     elif (len(groups) + 1) * len(items) <= _MOST_ROWS:
         whole: list[tuple[str, str | None]] = [*named, (EVERYONE, None)]
         blocks = [
-            Block(item_title(item), [row(name, result.slice(of, item)) for name, of in whole])
+            Block(question(item), [row(name, result.slice(of, item)) for name, of in whole])
             for item in items
         ]
     else:
         first = [row(name, result.slice(of, items[0])) for name, of in named]
-        of_all = [row(item_title(item), result.slice(item=item)) for item in items]
-        blocks = [Block(item_title(items[0]), first), Block(EVERYONE, of_all)]
+        of_all = [row(question(item), result.slice(item=item)) for item in items]
+        blocks = [Block(question(items[0]), first), Block(EVERYONE, of_all)]
     columns = list(short_names(result.models).values())
     return matrix_plot(title, note, columns, blocks, colour)
 

@@ -20,8 +20,8 @@ from .survey_matrices import (
     vote_matrix,
     win_rates_plot,
 )
-from .survey_records import Estimate, Slice, SurveyResult, item_title
-from .survey_wording import confidence, percent, short_names, slugs
+from .survey_records import Estimate, Slice, SurveyResult
+from .survey_wording import confidence, percent, question, short_names, slugs
 
 __all__ = ["PLOT_NAMES", "result_plots"]
 
@@ -127,7 +127,7 @@ def _position(result: SurveyResult) -> Iterator[tuple[str, Plot]]:
         return
     blocks = [
         Block(
-            item_title(one.item),
+            question(one.item),
             [Dot(f"place {at}", rank) for at, rank in enumerate(one.average_ranks, start=1)],
         )
         for one in told
@@ -149,7 +149,7 @@ def _parts(result: SurveyResult, group: str | None) -> Iterator[tuple[str, Slice
     for item in (None, *result.items) if len(result.items) != 1 else result.items:
         part = result.slice(group, item)
         if part is not None and part.models:
-            yield item_title(item), part
+            yield question(item), part
 
 
 def _most_ranks(result: SurveyResult) -> int:

@@ -1,20 +1,43 @@
 """The report on a survey: one page that needs nothing beside it, its text, its plots.
 
-FOLDER/report.html
-FOLDER/report.txt
-FOLDER/plots/<name>.svg, <name>.png
+    FOLDER/report.html
+    FOLDER/report.txt
+    FOLDER/plots/<name>.svg, <name>.png
+
+What it says is written in `survey_chapters`, `survey_doubts` and `survey_methods`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
-from .files import write_text
-from .pages import page, plots_tag
-from .survey_plots import result_plots
+from PIL import Image
+
+from .errors import OutputError
+from .files import write_aside, write_text
+from .pages import page
+from .survey_chapters import lead, models_chapters
+from .survey_document import Chapter, chapters_text, parts_html
+from .survey_doubts import doubts_chapters
+from .survey_methods import methods_chapters
+from .survey_plots import PLOT_NAMES, result_plots
 from .survey_records import SurveyResult
 
-__all__ = ["write_survey_report"]
+__all__ = ["report_text", "write_survey_report"]
+
+_TITLE = "What people said of the pictures"
+
+_STYLE = """
+.box { border-left: 4px solid var(--line); background: var(--card); border-radius: 4px;
+  padding: .2rem 1rem; margin: 1rem 0; max-width: 48rem; }
+.box p { overflow-wrap: anywhere; }
+.notes li { margin: .2rem 0; }
+summary { cursor: pointer; overflow-wrap: anywhere; }
+details { margin: .7rem 0; }
+.plots { margin: .8rem 0; }
+"""
 
 
 def write_survey_report(result: SurveyResult, folder: Path) -> Path:
@@ -22,14 +45,54 @@ def write_survey_report(result: SurveyResult, folder: Path) -> Path:
 
     Args:
         result: of an analysis.
-        folder: where to; files of an earlier report there are replaced.
+        folder: where to; files of an earlier report there are replaced, or removed where this one
+            has none of the name.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    plots = [plot.svg() for _, plot in result_plots(result)]
+    svgs = {}
+    for name, plot in result_plots(result):
+        svgs[name] = plot.svg()
+        write_text(folder / "plots" / f"{name}.svg", svgs[name])
+        picture = folder / "plots" / f"{name}.png"
+        write_aside(picture, partial(_write_png, plot.image(960)))
+    _remove_others(folder / "plots", svgs)
+    chapters = _chapters(result)
+    write_text(folder / "report.txt", chapters_text(_TITLE, lead(result), chapters, list(svgs)))
+    sections = [(one.name, one.title, parts_html(one.parts, svgs)) for one in chapters]
     path = folder / "report.html"
-    sections = [("plots", "Plots", plots_tag(plots))] if plots else []
-    write_text(path, page("What people said", "", sections))
-    write_text(folder / "report.txt", "What people said\n")
+    write_text(path, page(_TITLE, lead(result), sections, style=_STYLE))
     return path
+
+
+def report_text(result: SurveyResult) -> str:
+    """Return the whole report as plain text, with the names of its plots.
+
+    Args:
+        result: of an analysis.
+    """
+    names = [name for name, _ in result_plots(result)]
+    return chapters_text(_TITLE, lead(result), _chapters(result), names)
+
+
+def _chapters(result: SurveyResult) -> list[Chapter]:
+    return [*models_chapters(result), *doubts_chapters(result), *methods_chapters(result)]
+
+
+def _remove_others(folder: Path, kept: Collection[str]) -> None:
+    """Remove the plots of an earlier report that this one does not have."""
+    for path in sorted(folder.glob("*")):
+        ours = any(path.stem == name or path.stem.startswith(f"{name}-") for name in PLOT_NAMES)
+        if ours and path.stem not in kept and path.suffix in (".svg", ".png"):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{path}: an earlier report's file could not be removed ({error.strerror}). "
+                    "Close what shows it, and aggregate again."
+                ) from error
+
+
+def _write_png(picture: Image.Image, path: Path) -> None:
+    picture.save(path, format="PNG")

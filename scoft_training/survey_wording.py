@@ -1,22 +1,27 @@
-"""Small words of a survey's report and plots: shares, names, places."""
+"""Small words of a survey's report and plots: shares, names, places, orders."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import takewhile
-from unicodedata import normalize
 
 from .files import digest_text
-from .survey_records import Estimate, Order, SurveyResult
+from .survey_records import Estimate, Order, SurveyResult, item_title, order_text
 
 __all__ = [
     "EVERYONE",
     "confidence",
+    "counted",
+    "isolated",
+    "listed",
     "may_be_chance",
+    "order_in_words",
     "percent",
     "percent_with_interval",
     "place_in",
+    "question",
     "short_names",
     "slugs",
 ]
@@ -26,6 +31,11 @@ EVERYONE = "Everyone"
 
 _LONG = 16
 """Letters that every plot has room for."""
+
+
+def question(item: str | None) -> str:
+    """Return an item's title; None stands for all of them."""
+    return "All questions" if item is None else item_title(item)
 
 
 def percent(share: float) -> str:
@@ -38,12 +48,18 @@ def percent(share: float) -> str:
     return f"{text}\u00a0%"
 
 
-def percent_with_interval(of: Estimate) -> str:
-    """Return a share as `62 % (55 to 69)`, or alone where there is no interval."""
+def percent_with_interval(of: Estimate, what: str = "") -> str:
+    """Return a share as `62 % (55 to 69)`, or alone where there is no interval.
+
+    Args:
+        of: the share.
+        what: behind it, say `of pairs`; may be empty.
+    """
+    text = f"{percent(of.mean)} {what}".rstrip(" ")
     if of.low is None or of.high is None:
-        return percent(of.mean)
+        return text
     low, high = (f"{100 * min(max(end, 0), 1):.0f}" for end in (of.low, of.high))
-    return f"{percent(of.mean)} ({low} to {high})"
+    return f"{text} ({low} to {high})"
 
 
 def may_be_chance(of: Estimate, level: float) -> bool | None:
@@ -59,11 +75,35 @@ def confidence(result: SurveyResult) -> str:
     return f"{100 * found:g}\u00a0%" if isinstance(found, int | float) else str(found)
 
 
+def counted(count: int, what: str, plural: str = "") -> str:
+    """Return `1 person` or `1,200 people`; the plural is with an s where none is given."""
+    return f"{count:,} {what if count == 1 else plural or f'{what}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return `A`, `A and B` or `A, B and C`; one name or more."""
+    *others, last = map(isolated, names)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def isolated(name: str) -> str:
+    """Return a name that leaves the order of a sentence alone, whichever way it is written."""
+    if any(unicodedata.bidirectional(one) in ("R", "AL", "AN") for one in name):
+        return f"\N{FIRST STRONG ISOLATE}{name}\N{POP DIRECTIONAL ISOLATE}"
+    return name
+
+
+def order_in_words(order: Order) -> str:
+    """Return an order as `A > B = C`; what is not known is said."""
+    tiers = tuple(tuple(isolated(model) for model in tier) for tier in order)
+    return order_text(tiers) or "cannot be told"
+
+
 def slugs(names: Sequence[str]) -> dict[str, str]:
     """Return what stands for groups or items in names of files: no two alike, all harmless."""
     taken: dict[str, str] = {}
     for name in names:
-        slug = re.sub(r"\W+", "-", normalize("NFC", name.casefold())).strip("-_")[:40]
+        slug = re.sub(r"\W+", "-", unicodedata.normalize("NFC", name.casefold())).strip("-_")[:40]
         if not slug or slug in taken.values():
             slug = f"{slug}-{digest_text(name)[:8]}".strip("-")
         taken[name] = slug

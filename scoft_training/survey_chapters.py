@@ -1,0 +1,306 @@
+"""What a survey's report says of the models: from whom, whether groups disagree, then the orders.
+
+What there is to doubt is written in `survey_doubts`, how it was measured in `survey_methods`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from .group_tests import CHANCE
+from .survey_document import Boxed, Chapter, Folded, Heading, Listing, Part, PlotNames, Table, Words
+from .survey_records import Disagreement, ModelFigures, Slice, SurveyResult
+from .survey_wording import (
+    confidence,
+    counted,
+    isolated,
+    listed,
+    may_be_chance,
+    order_in_words,
+    percent_with_interval,
+    place_in,
+    question,
+    slugs,
+)
+from .text_tables import ranged
+
+__all__ = ["agreement_words", "lead", "models_chapters", "several"]
+
+_FEW = 10
+"""Of fewer people the report says that they are few."""
+
+_OPEN_GROUPS = 3
+"""Of more groups the plots are shown when asked."""
+
+_MEANINGS = {
+    "alignment": "Which picture shows best what the text says? That one has rank 1.",
+    "representation": (
+        "Which picture shows the culture as its own people know it? The truest one has rank 1."
+    ),
+    "stereotypes": "Which picture shows the fewest stereotypes? That one has rank 1.",
+    "offensiveness": "Which picture offends least? That one has rank 1.",
+}
+
+_AGREEMENT = ((0.1, "hardly at all"), (0.3, "a little"), (0.5, "somewhat"), (0.7, "largely"))
+"""Mean correlations up to which two people's ranks agree so."""
+
+_PLURALS = {"culture": "cultures", "country": "countries"}
+
+
+def several(result: SurveyResult) -> str:
+    """Return what groups are called, say `cultures`."""
+    return _PLURALS.get(result.group_by, f"groups by {result.group_by}")
+
+
+def lead(result: SurveyResult) -> str:
+    """Return the report's first sentences: how many people ranked what."""
+    whole = result.slice()
+    if whole is None:
+        return "No answer counts, so nothing can be said of the models."
+    ties = f", {counted(whole.ties, 'pair')} of them tied" if whole.ties else ""
+    groups = counted(len(result.groups), result.group_by, several(result))
+    return (
+        f"{counted(len(result.people), 'person', 'people')} from {groups} ranked pictures by "
+        f"{counted(len(result.models), 'model')} {counted(whole.rankings, 'time')}. That is "
+        f"{counted(whole.comparisons, 'pair')} of pictures compared{ties}."
+    )
+
+
+def models_chapters(result: SurveyResult) -> Iterator[Chapter]:
+    """Yield the chapters on the models; whether groups disagree stands before what is pooled.
+
+    Args:
+        result: of an analysis.
+    """
+    yield Chapter("people", "Whose answers these are", list(_whom(result)))
+    whole = result.slice()
+    if whole is None or not whole.models:
+        return
+    yield Chapter("groups", f"Do the {several(result)} agree?", list(_disagreement(result)))
+    yield Chapter("everyone", "Everyone together", list(_everyone(result, whole)))
+    if len(result.items) > 1:
+        yield Chapter("items", "Each question", list(_items(result)))
+    if len(result.groups) > 1:
+        yield Chapter("each-group", f"Each {result.group_by}", list(_each_group(result)))
+
+
+def agreement_words(part: Slice) -> str:
+    """Return how far people agree, in words and numbers.
+
+    The words go by the mean correlation, which does not depend on how many people there are; its
+    steps are those of small, medium and large correlations (Cohen 1988), and one more.
+    """
+    if part.kendalls_w is None or part.mean_spearman is None:
+        return "cannot be told: no page was ranked by two people who told its pictures apart"
+    word = next((word for below, word in _AGREEMENT if part.mean_spearman < below), "strongly")
+    return (
+        f"{word} (mean correlation of two people's ranks {part.mean_spearman:.2f}; Kendall's W "
+        f"{part.kendalls_w:.2f} with {part.kendalls_w_people:.3g} people a page)"
+    )
+
+
+def _whom(result: SurveyResult) -> Iterator[Part]:
+    people = Counter(person.group for person in result.people)
+    rankings: Counter[str] = Counter()
+    looked_at: Counter[str] = Counter()
+    for person in result.people:
+        rankings[person.group] += person.rankings
+        looked_at[person.group] += bool(person.flags)
+    if result.groups:
+        yield Table(
+            (result.group_by, "people", "rankings", "people to look at"),
+            [
+                (group, str(people[group]), f"{rankings[group]:,}", str(looked_at[group]))
+                for group in result.groups
+            ],
+        )
+    if few := [group for group in result.groups if people[group] < _FEW]:
+        yield Words(
+            f"Fewer than {_FEW} people: {listed(few)}. What so few say may look otherwise with the "
+            "next answers; the brackets behind the numbers tell how far."
+        )
+    found = Counter(finding.kind for finding in result.findings)
+    if found:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in found.items())
+        yield Words(f"Answers that are wrong or odd: {kinds}. Each is named further below.")
+    if left_out := str(result.settings.get("leave_out") or ""):
+        yield Words(f"Left out by whoever made this report: {left_out}.")
+
+
+def _disagreement(result: SurveyResult) -> Iterator[Part]:
+    if len(result.groups) < 2:
+        yield Words(
+            f"All answers come from one {result.group_by}, so nothing can be said about whether "
+            f"{several(result)} disagree."
+        )
+        return
+    whole = [one for one in result.disagreements if one.item is None]
+    for one in whole:
+        hides = ["What is said below of everyone together hides that."] if one.disagree else []
+        yield Boxed([one.sentence, *hides])
+    each = [one for one in result.disagreements if one.item is not None]
+    if len(each) > 1:
+        header = ("question", "more than chance?", "chance (p)", "put first")
+        yield Table(
+            header,
+            [_row(one) for one in each],
+            caption=(
+                "p: how often chance alone would set groups so far apart if all people thought "
+                "alike; corrected for the number of questions (Holm)"
+            ),
+            words=(3,),
+        )
+    yield PlotNames(["groups"])
+
+
+def _row(one: Disagreement) -> tuple[str, ...]:
+    first = "; ".join(f"{isolated(group)}: {listed(of)}" for group, of in one.winners.items() if of)
+    if one.p_value is None:
+        return question(one.item), "cannot be told", "-", first or "-"
+    told = "yes" if one.p_value <= CHANCE else "not shown"
+    return question(one.item), told, f"{one.p_value:.2g}", first or "-"
+
+
+def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
+    if any(one.disagree for one in result.disagreements):
+        yield Words(
+            f"Remember that the {several(result)} put different models first in some of this: an "
+            "order of everyone together leans to those of whom there are more."
+        )
+    yield from _orders(whole)
+    if len(result.items) == 1:
+        yield Words(_MEANINGS.get(result.items[0], f"The question was: {result.items[0]}."))
+        yield _models_table(result, whole, question(result.items[0]))
+    else:
+        yield _models_table(result, whole, question(None))
+    yield PlotNames(
+        ["win-rates", "average-ranks", "ranks", "first-places", "vote", "noisy-bradley-terry"]
+    )
+
+
+def _orders(part: Slice) -> Iterator[Part]:
+    """Yield each order of the models with the methods that say it, and the pairs of the first."""
+    methods: dict[str, list[str]] = {}
+    for method, order in (
+        ("average rank", part.average_order),
+        ("MMSR and vote", part.vote_order),
+        ("Noisy Bradley-Terry", part.nbt_order),
+    ):
+        methods.setdefault(order_in_words(order), []).append(method)
+    entries = [
+        (f"By {'all three methods' if len(names) == 3 else listed(names)}", order)
+        for order, names in methods.items()
+    ]
+    if part.vote_order and part.vote_method != "MMSR":
+        entries.append(("How the vote was weighed", part.vote_method))
+    yield Listing(entries)
+    tiers = [tier[0] for tier in part.average_order]
+    yield Listing([("", said) for pair in pairwise(tiers) if (said := _pair(part, *pair))])
+
+
+def _pair(part: Slice, better: str, worse: str) -> str:
+    rate = part.win_rates.get((better, worse))
+    if rate is None:
+        return ""
+    often = percent_with_interval(rate, "of pairs")
+    said = f"People put {isolated(better)} before {isolated(worse)} in {often}"
+    by_chance = may_be_chance(rate, 0.5)
+    if by_chance is None:
+        return f"{said}; too few people to tell how far chance decided."
+    return f"{said}; chance alone can explain that." if by_chance else f"{said}."
+
+
+def _models_table(result: SurveyResult, part: Slice, of: str) -> Table:
+    header = (
+        "model",
+        "average rank",
+        "pairs won",
+        "came first",
+        "Noisy Bradley-Terry",
+        "place by MMSR and vote",
+    )
+    known = any(one.average_rank.low is not None for one in part.models)
+    brackets = f"; in brackets the {confidence(result)} interval" if known else ""
+    return Table(
+        header,
+        [_models_row(part, one) for one in part.models],
+        caption=f"{of}: {counted(part.participants, 'person', 'people')}, "
+        f"{counted(part.rankings, 'ranking')}; rank 1 is best{brackets}",
+    )
+
+
+def _models_row(part: Slice, one: ModelFigures) -> tuple[str, ...]:
+    place = place_in(part.vote_order, one.model)
+    return (
+        one.model,
+        _rank(one),
+        percent_with_interval(one.win_rate),
+        percent_with_interval(one.first_share),
+        "-" if one.nbt_score is None else percent_with_interval(one.nbt_score),
+        "-" if place is None else f"{place[0]}{' (shared)' if place[1] else ''}",
+    )
+
+
+def _rank(one: ModelFigures) -> str:
+    return ranged(one.average_rank.mean, one.average_rank.low, one.average_rank.high, 2)
+
+
+def _items(result: SurveyResult) -> Iterator[Part]:
+    apart = {one.item: one for one in result.disagreements}
+    for item, slug in slugs(result.items).items():
+        part = result.slice(item=item)
+        if part is None or not part.models:
+            continue
+        yield Heading(question(item))
+        if item in _MEANINGS:
+            yield Words(_MEANINGS[item])
+        if item in apart and apart[item].disagree:
+            yield Words(apart[item].sentence)
+        yield from _orders(part)
+        yield _models_table(result, part, question(item))
+        yield Words(f"People agree {agreement_words(part)}.", soft=True)
+        yield PlotNames([f"win-rates-{slug}"])
+
+
+def _each_group(result: SurveyResult) -> Iterator[Part]:
+    for group, slug in slugs(result.groups).items():
+        part = result.slice(group)
+        if part is None or not part.models:
+            continue
+        yield Heading(group)
+        yield from _orders(part)
+        yield _group_table(result, group)
+        yield Listing(
+            [
+                (question(item), f"people agree {agreement_words(of)}.")
+                for item in (None, *result.items)
+                if (of := result.slice(group, item)) is not None
+            ]
+        )
+        plots = PlotNames([f"average-ranks-{slug}", f"ranks-{slug}"])
+        many = len(result.groups) > _OPEN_GROUPS
+        yield Folded(f"Plots of {group}", [plots]) if many else plots
+
+
+def _group_table(result: SurveyResult, group: str) -> Table:
+    """Return the average ranks of a group, a column a question."""
+    items = [item for item in (None, *result.items) if result.slice(group, item) is not None]
+    found = {
+        (one.model, item): _rank(one)
+        for item in items
+        if (part := result.slice(group, item)) is not None
+        for one in part.models
+    }
+    whole = result.slice(group)
+    people = 0 if whole is None else whole.participants
+    return Table(
+        ("model", *map(question, items)),
+        [
+            (model, *(found.get((model, item), "-") for item in items))
+            for model in result.models
+            if any((model, item) in found for item in items)
+        ],
+        caption=f"Average ranks of {counted(people, 'person', 'people')} of {isolated(group)}",
+    )
