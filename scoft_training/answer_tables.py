@@ -38,7 +38,7 @@ _LARGEST = 100 * 2**20
 
 _DELIMITERS = (",", ";", "\t")
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20\t\n'"
-"""What a formula begins with in some spreadsheet, full-width signs too, and the mark that disarms."""
+"""What a formula begins with in some spreadsheet, wide signs too, and the mark that disarms it."""
 
 _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 """Control characters, line ends, what turns the direction of text, halves of characters."""

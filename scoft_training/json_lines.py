@@ -14,6 +14,10 @@ __all__ = ["LocatedObject", "parse_located"]
 
 _MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\n]', re.DOTALL)
 
+_WORD = 8
+"""More characters than `false` or the escape of a character have, of which a part may be left where
+a file was cut off."""
+
 
 class LocatedObject(dict[str, Any]):
     """A JSON object that knows its line, from 1."""
@@ -68,7 +72,8 @@ def _fault(error: json.JSONDecodeError) -> str:
     rest = error.doc[error.pos :]
     if not error.doc.strip():
         return "the file is empty. Ask for it anew."
-    if not rest.strip() or error.msg.startswith("Unterminated string"):
+    begun = error.doc.lstrip("\ufeff \t\r\n").startswith("{")
+    if begun and (len(rest) < _WORD or error.msg.startswith("Unterminated string")):
         return "the file ends in the middle, so it was cut off on its way. Ask for it anew."
     return (
         f"this is not valid JSON ({error.msg}, character {error.colno}), so the file was changed "
