@@ -65,8 +65,8 @@ def survey_texts(language_or_path: str) -> SurveyTexts:
             unknown one, lost a placeholder or has one that the page does not fill.
     """
     wanted = language_or_path.strip()
-    if wanted in LANGUAGES:
-        return _read(language_file(wanted))
+    if wanted.lower() in LANGUAGES:
+        return _read(language_file(wanted.lower()))
     if not wanted.lower().endswith(".json"):
         sentence = unknown_name("language of a survey", wanted, LANGUAGES)
         raise SurveyError(f"{sentence} Any other comes from a JSON file: give its path.")

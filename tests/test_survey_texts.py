@@ -218,6 +218,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         survey_texts(str(tmp_path / "none.json"))
 
 
+def test_a_language_is_found_however_it_is_written():
+    assert survey_texts(" KO ") == survey_texts("ko")
+
+
 def test_an_unknown_language_is_told_with_the_nearest_and_the_way_out():
     with pytest.raises(SurveyError, match="Unknown language of a survey 'kor'.*'ko'.*JSON file"):
         survey_texts("kor")
