@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from .answer_tables import one_line
 from .errors import SurveyError
+from .participant_files import FORMAT
 from .survey_key import KEY_NAME
 from .survey_records import Finding
 from .survey_results import RESULTS_FILE
@@ -29,7 +29,9 @@ _UNREAD = {
 
 _RESULTS = frozenset((RESULTS_FILE, "answers.csv", "comments.csv", "participants.csv"))
 _RESULT_FOLDERS = frozenset(("tables", "plots"))
-_BOMS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_GLANCE = 1 << 16
+"""Bytes in which a pasted text says what it is, below whatever greeting."""
+
 _KINDS = ("refused", "left out", "flagged")
 
 
@@ -45,9 +47,9 @@ class AnswerFile:
 def answer_files(paths: Sequence[Path]) -> tuple[list[AnswerFile], list[Finding]]:
     """Return the files to read, by name, and sentences about those that cannot be read as they are.
 
-    In folders, participants' files (.json, or .txt that begins as one) and tables (.csv, .tsv) are
-    looked for, all else is passed over: the key, hidden files, and results of an earlier analysis.
-    A file that is named itself is always read.
+    In folders, participants' files (.json, or .txt that one was pasted into) and tables (.csv,
+    .tsv) are looked for, all else is passed over: the key, hidden files, and results of an earlier
+    analysis. A file that is named itself is always read.
 
     Raises:
         SurveyError: a path does not exist.
@@ -71,7 +73,7 @@ def answer_files(paths: Sequence[Path]) -> tuple[list[AnswerFile], list[Finding]
     for name, path in sorted(_named(list(found.values()))):
         told = _UNREAD.get(path.suffix.lower())
         if told is None:
-            files.append(AnswerFile(name, path, not _begins_as_json(path)))
+            files.append(AnswerFile(name, path, not _holds_answers(path)))
         else:
             findings.append(Finding("refused", name, told))
     return files, findings
@@ -123,22 +125,21 @@ def _walked(folder: Path, findings: list[Finding]) -> Iterator[Path]:
 def _may_hold_answers(path: Path) -> bool:
     ending = path.suffix.lower()
     if ending == ".txt":
-        return _begins_as_json(path)
+        return _holds_answers(path)
     return ending == ".json" or ending in _TABLES or ending in _UNREAD
 
 
-def _begins_as_json(path: Path) -> bool:
-    """Whether to read a file as a participant's: by its ending, or because it begins as one."""
+def _holds_answers(path: Path) -> bool:
+    """Whether to read a file as a participant's: by its ending, or by what it says it is."""
     if path.suffix.lower() == ".json":
         return True
     try:
         with path.open("rb") as file:
-            begin = file.read(64)
+            begin = file.read(_GLANCE)
     except OSError:
         return False  # whoever reads it as a table says why it cannot be opened
-    for mark in _BOMS:
-        begin = begin.removeprefix(mark)
-    return begin.lstrip(b" \t\r\n\0").startswith(b"{")
+    # UTF-16, in which some editors save, has a zero beside each letter.
+    return FORMAT.encode() in begin.replace(b"\0", b"")
 
 
 def _named(found: Sequence[tuple[Path, str]]) -> Iterator[tuple[str, Path]]:

@@ -114,7 +114,7 @@ def read_participant(data: bytes, name: str, key: SurveyKey) -> Sheet:
         decoded = decode_text(data, where=f"{name}:", stated_by=STATED_BY)
     except DatasetError as error:
         raise SurveyError(str(error)) from error
-    file = parse_located(decoded.text, where=name)
+    file = parse_located(_object_in(decoded.text), where=name)
     _check(file, name, key)
     person = _person(file, name)
     reading = _Reading(name, person, {page.page: page for page in key.pages})
@@ -130,6 +130,21 @@ def read_participant(data: bytes, name: str, key: SurveyKey) -> Sheet:
         # Not the bytes: a mail program may have changed line ends.
         digest_text(json.dumps(file, sort_keys=True)),
     )
+
+
+def _object_in(text: str) -> str:
+    """Return the object in a text that somebody pasted, say out of a mail; it keeps its lines."""
+    start = text.find("{")
+    if start < 0 or (not text[:start].strip() and text.rstrip().endswith("}")):
+        return text
+    before = "\n" * text.count("\n", 0, start)
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):  # told where the object is read
+        return before + text[start:]
+    # A greeting below is passed over, the answers of a second person are not.
+    rest = text[end:]
+    return before + text[start:end] + (rest if FORMAT in rest else "")
 
 
 def _check(file: LocatedObject, name: str, key: SurveyKey) -> None:
