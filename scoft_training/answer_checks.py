@@ -7,6 +7,7 @@ A pattern is a sign only where chance would hardly make it.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import math
 import statistics
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from .answer_records import Answer, Ranking, rankings_of
-from .errors import ConfigError, unknown_name
+from .errors import ConfigError
 from .survey_key import ITEMS
 from .survey_records import Finding
 
@@ -94,7 +95,12 @@ def _meant(wanted: str, names: Sequence[str]) -> str:
         return wanted
     begun = [name for name in names if name.startswith(wanted)]
     if len(wanted) < _SHORTEST_NAME or not begun:
-        raise ConfigError(f"`leave_out`: {unknown_name('participant', wanted, names)}")
+        near = difflib.get_close_matches(wanted, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"`leave_out`: there is no participant {wanted!r} among the {len(names)} whose answers "
+            f"count; participants.csv lists them.{hint}"
+        )
     if len(begun) > 1:
         raise ConfigError(
             f"`leave_out`: {wanted!r} may be {begun[0]!r} or {begun[1]!r}. Write more of the name."

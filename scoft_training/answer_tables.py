@@ -144,8 +144,7 @@ def write_table(path: Path, head: Sequence[str], rows: Iterable[Sequence[object]
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
+    writer.writerows([_harmless(cell) for cell in row] for row in (head, *rows))
     data = text.getvalue().encode("utf-8-sig")
 
     def write(aside: Path) -> None:

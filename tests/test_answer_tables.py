@@ -104,6 +104,11 @@ def test_no_cell_is_a_formula_and_reading_gives_it_back(tmp_path, begin):
     assert row.cells == {"participant": one_line(text), "rank": "1", "prompt": ""}
 
 
+def test_nor_is_the_name_of_a_column(tmp_path):
+    write_table(tmp_path / "a.csv", ["+1"], [])
+    assert (tmp_path / "a.csv").read_text("utf-8-sig") == "'+1\n"
+
+
 @pytest.mark.parametrize("text", ["'s-Hertogenbosch", "''x", "'", "a'=b", "-", "'-"])
 def test_apostrophes_of_ones_own_come_back(tmp_path, text):
     write_table(tmp_path / "a.csv", ["participant", "rank"], [[text, 1]])
