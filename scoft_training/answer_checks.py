@@ -187,8 +187,11 @@ def _copies(people: dict[str, list[Ranking]]) -> dict[str, str]:
     for name, rankings in sorted(people.items()):
         said_much = sum(_says(len(one)) for one in rankings) >= FEWEST_COPIED * _FOUR
         if said_much and not _all_tied(rankings):
+            # Places are drawn for everybody anew, so a copy has them, and a like mind has not.
             said = frozenset(
-                (one.page, one.item, one.model, one.rank) for ranking in rankings for one in ranking
+                (one.page, one.item, one.model, one.rank, one.position)
+                for ranking in rankings
+                for one in ranking
             )
             alike.setdefault(said, []).append(name)
     return {

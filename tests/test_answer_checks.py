@@ -140,6 +140,13 @@ def test_a_copied_file_is_flagged_on_both_sides():
     flags = flags_of(answers)
     assert set(flags) == {"a", "c", "d"}
     assert flags["a"] == ("All 12 rankings are those of c and 1 more, as in a copied file.",)
+    # Whoever saw the pictures in another order is of the same mind, and no copy.
+    answers = [
+        one
+        for number, name in enumerate("acd")
+        for one in person(name, ranks, places=random_places(RNG(number // 2), 3))
+    ]
+    assert set(flags_of(answers)) == {"a", "c"}
     few = dict(list(ranks.items())[: FEWEST_COPIED - 1])
     assert flags_of(person("a", few) + person("c", few)) == {}
 

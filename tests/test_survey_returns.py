@@ -5,15 +5,19 @@ import hashlib
 import itertools
 import json
 import os
+import re
 
 import pytest
 from made_answers import made_survey, write_files
+from survey_filling import begun, ids_shown, next_one, page_of, saved, to_overview
+from survey_grid import MODELS, grid_of, prompts_of
 
 from scoft_training.answer_records import in_order
 from scoft_training.errors import SurveyError
 from scoft_training.participant_files import Comment
 from scoft_training.survey_answers import write_answers
-from scoft_training.survey_key import write_key
+from scoft_training.survey_key import ITEMS, read_key, write_key
+from scoft_training.survey_making import SurveyRequest, handed_out, make_survey
 from scoft_training.survey_returns import read_returns, write_comments, write_participants
 
 SURVEY = made_survey(pages=2)
@@ -315,3 +319,46 @@ def test_links_in_circles_do_not_hang(tmp_path):
         pytest.skip("no links here")
     os.mkfifo(folder / "pipe.json")
     assert told(read_returns([folder], KEY)) == []
+
+
+def test_what_the_page_saves_in_a_browser_is_read_by_the_key(browser, tmp_path):
+    grid = grid_of(tmp_path / "grid", prompts_of(3))
+    list(make_survey(SurveyRequest(grids=[grid.folder], out=tmp_path / "survey")))
+    (path,) = handed_out(tmp_path / "survey")
+    key = read_key(tmp_path / "survey")
+    data = json.loads(
+        re.search(r'id="survey-data">(.*?)</script>', path.read_text("utf-8"), re.S)[1]
+    )
+    models = {one: model for page in key.pages for one, model in page.pictures.items()}
+    with browser.new_context(offline=True) as context:
+        page = page_of(context, path)
+        begun(page, culture="=cmd", years="31")
+        for _ in range(2):  # of three pages
+            shown = [models[one] for one in ids_shown(page, data)]
+            for _ in ITEMS:
+                for model in MODELS:
+                    page.locator(".pick").nth(shown.index(model)).click()
+                next_one(page)
+        to_overview(page)
+        name, file = saved(page)
+    write_files(tmp_path / "sent", {name: file})
+    returns = read_returns([tmp_path / "sent"], key)
+    assert len(returns.answers) == 2 * len(ITEMS) * len(MODELS)
+    assert all(MODELS.index(one.model) + 1 == one.rank for one in returns.answers)
+    order = {
+        (one["page"], at): place
+        for one in file["pages"]
+        for place, at in enumerate(one["order"], 1)
+    }
+    assert all(
+        order[page.page, picture] == one.position
+        for one in returns.answers
+        for page in key.pages
+        for picture, model in page.pictures.items()
+        if (page.page, model) == (one.page, one.model)
+    )
+    (person,) = returns.participants
+    assert (person.declared_culture, person.years, person.finished) == ("=cmd", 31.0, "")
+    missing, *flags = returns.findings
+    assert "4 of 12 rankings are not answered, 1 of 3 pages not complete" in missing.sentence
+    assert {one.kind for one in flags} <= {"flagged"}  # the robot is fast
