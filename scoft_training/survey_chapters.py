@@ -6,7 +6,7 @@ What there is to doubt is written in `survey_doubts`, how it was measured in `su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from .group_tests import CHANCE
@@ -24,9 +24,9 @@ from .survey_wording import (
     question,
     slugs,
 )
-from .text_tables import ranged
+from .text_tables import number, ranged
 
-__all__ = ["agreement_words", "lead", "models_chapters", "several"]
+__all__ = ["agreement_table", "agreement_words", "lead", "models_chapters", "several"]
 
 _FEW = 10
 """Of fewer people the report says that they are few."""
@@ -44,7 +44,8 @@ _MEANINGS = {
 }
 
 _AGREEMENT = ((0.1, "hardly at all"), (0.3, "a little"), (0.5, "somewhat"), (0.7, "largely"))
-"""Mean correlations up to which two people's ranks agree so."""
+"""Mean correlations of two people's ranks below which they agree so: small, medium and large ones
+(Cohen 1988), and one more."""
 
 _PLURALS = {"culture": "cultures", "country": "countries"}
 
@@ -87,18 +88,53 @@ def models_chapters(result: SurveyResult) -> Iterator[Chapter]:
 
 
 def agreement_words(part: Slice) -> str:
-    """Return how far people agree, in words and numbers.
-
-    The words go by the mean correlation, which does not depend on how many people there are; its
-    steps are those of small, medium and large correlations (Cohen 1988), and one more.
-    """
-    if part.kendalls_w is None or part.mean_spearman is None:
-        return "cannot be told: no page was ranked by two people who told its pictures apart"
-    word = next((word for below, word in _AGREEMENT if part.mean_spearman < below), "strongly")
+    """Return how far people agree, as a sentence."""
+    word = _agreement_word(part)
+    if word is None:
+        return (
+            "How far people agree cannot be told: no page was ranked by two of them who told its "
+            "pictures apart."
+        )
     return (
-        f"{word} (mean correlation of two people's ranks {part.mean_spearman:.2f}; Kendall's W "
-        f"{part.kendalls_w:.2f} with {part.kendalls_w_people:.3g} people a page)"
+        f"People agree {word}: the mean correlation of two people's ranks is "
+        f"{part.mean_spearman:.2f}; Kendall's W is {part.kendalls_w:.2f} with "
+        f"{part.kendalls_w_people:.3g} people a page."
     )
+
+
+def agreement_table(of: str, parts: Sequence[tuple[str, Slice | None]], caption: str = "") -> Table:
+    """Return how far people agree in several parts.
+
+    Args:
+        of: what the parts are.
+        parts: each with its name; those without answers are passed over.
+        caption: of the table.
+    """
+    return Table(
+        (of, "people agree", "mean correlation", "Kendall's W", "people a page"),
+        [
+            (
+                name,
+                _agreement_word(part) or "cannot be told",
+                number(part.mean_spearman, 2),
+                number(part.kendalls_w, 2),
+                f"{part.kendalls_w_people:.3g}" if part.kendalls_w is not None else "-",
+            )
+            for name, part in parts
+            if part is not None
+        ],
+        caption,
+        words=(1,),
+    )
+
+
+def _agreement_word(part: Slice) -> str | None:
+    """Return how far people agree in a word, by what does not depend on how many they are."""
+    if part.kendalls_w is None or part.mean_spearman is None:
+        return None
+    if part.mean_spearman < -_AGREEMENT[0][0]:
+        return "not at all, but contradict each other"
+    return next((word for below, word in _AGREEMENT if part.mean_spearman < below), "strongly")
 
 
 def _whom(result: SurveyResult) -> Iterator[Part]:
@@ -260,7 +296,7 @@ def _items(result: SurveyResult) -> Iterator[Part]:
             yield Words(apart[item].sentence)
         yield from _orders(part)
         yield _models_table(result, part, question(item))
-        yield Words(f"People agree {agreement_words(part)}.", soft=True)
+        yield Words(agreement_words(part), soft=True)
         yield PlotNames([f"win-rates-{slug}"])
 
 
@@ -272,13 +308,9 @@ def _each_group(result: SurveyResult) -> Iterator[Part]:
         yield Heading(group)
         yield from _orders(part)
         yield _group_table(result, group)
-        yield Listing(
-            [
-                (question(item), f"people agree {agreement_words(of)}.")
-                for item in (None, *result.items)
-                if (of := result.slice(group, item)) is not None
-            ]
-        )
+        items = (None, *result.items)
+        of_items = [(question(item), result.slice(group, item)) for item in items]
+        yield agreement_table("question", of_items, f"How far people of {isolated(group)} agree")
         plots = PlotNames([f"average-ranks-{slug}", f"ranks-{slug}"])
         many = len(result.groups) > _OPEN_GROUPS
         yield Folded(f"Plots of {group}", [plots]) if many else plots

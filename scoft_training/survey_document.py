@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .pages import plots_tag, table
+from .pages import Html, plots_tag, table
 from .text_tables import aligned
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _WIDE = 96
+_LONG_WORD = 16
 _SPACES = str.maketrans({"\u00a0": " ", "\u2068": "", "\u2069": ""})
 """What a page needs and a plain text does not: spaces that hold, marks around names."""
 
@@ -147,13 +148,20 @@ def _html(part: Part, svgs: Mapping[str, str]) -> str:
             items = "".join(f"<li>{_entry(*entry)}</li>" for entry in part.entries)
             return f'<ul class="notes">{items}</ul>' if items else ""
         case Table():
-            return table(part.header, part.rows, caption=part.caption, words=part.words)
+            rows = [(_named(row[0]), *row[1:]) for row in part.rows]
+            return table(part.header, rows, caption=part.caption, words=part.words)
         case PlotNames():
             found = [svgs[name] for name in part.names if name in svgs]
             return plots_tag(found) if found else ""
         case Folded():
             inside = parts_html(part.parts, svgs)
             return f"<details><summary>{html.escape(part.summary)}</summary>{inside}</details>"
+
+
+def _named(name: str) -> str:
+    """Return a row's name whose words are kept whole where none is too long for a narrow page."""
+    whole = max(map(len, name.split()), default=0) <= _LONG_WORD
+    return Html(f'<span class="whole">{html.escape(name)}</span>') if whole else name
 
 
 def _entry(name: str, text: str) -> str:

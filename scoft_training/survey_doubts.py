@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from .group_tests import CHANCE
-from .survey_chapters import agreement_words, several
+from .survey_chapters import agreement_table, agreement_words, several
 from .survey_document import Boxed, Chapter, Folded, Listing, Part, PlotNames, Table, Words
 from .survey_matrices import MOST_PEOPLE, group_agreement
 from .survey_records import Finding, Person, PositionBias, SurveyResult
@@ -52,7 +52,7 @@ def _agreement(result: SurveyResult) -> Iterator[Part]:
     whole = result.slice()
     if whole is None:
         return
-    yield Words(f"Everyone together, over all questions: people agree {agreement_words(whole)}.")
+    yield Words(agreement_words(whole))
     yield Words(
         "Kendall's W is 0 where nobody agrees and 1 where all rank alike. Of few people it is "
         "large by chance alone (1 / 2 of two, 1 / 5 of five); the mean correlation is around 0 "
@@ -60,9 +60,11 @@ def _agreement(result: SurveyResult) -> Iterator[Part]:
         soft=True,
     )
     if len(result.items) > 1:
-        each = [(item, result.slice(item=item)) for item in result.items]
-        told = [(question(item), part) for item, part in each if part is not None]
-        yield Listing([(title, f"people agree {agreement_words(part)}.") for title, part in told])
+        of_items = [(question(item), result.slice(item=item)) for item in result.items]
+        yield agreement_table("question", of_items, "Everyone together")
+    if len(result.groups) > 1:
+        of_groups = [(group, result.slice(group)) for group in result.groups]
+        yield agreement_table(result.group_by, of_groups, "All questions")
     within = group_agreement(result)
     same = [
         (group, f"two people say the same of {percent(share)} of the pairs that both ranked.")

@@ -70,7 +70,7 @@ def win_rates_plot(result: SurveyResult, item: str | None) -> Plot:
     note = "in % of the pairs of the two; a tie counts half"
     if any(cell is not None and "(" in cell.text for row in rows for cell in row.fields):
         note += "; in brackets where chance alone may have decided"
-    of = "all items together" if item is None else question(item)
+    of = "all questions" if item is None else question(item)
     title = f"How often the row's model was put before the column's: {of}"
     columns = [short[name] for name in names]
     return matrix_plot(title, note, columns, [Block("", rows)], two_colours)

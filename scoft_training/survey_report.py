@@ -33,6 +33,8 @@ _STYLE = """
 .box { border-left: 4px solid var(--line); background: var(--card); border-radius: 4px;
   padding: .2rem 1rem; margin: 1rem 0; max-width: 48rem; }
 .box p { overflow-wrap: anywhere; }
+.whole { overflow-wrap: normal; }
+td.words { overflow-wrap: anywhere; }
 .notes li { margin: .2rem 0; }
 summary { cursor: pointer; overflow-wrap: anywhere; }
 details { margin: .7rem 0; }
