@@ -166,7 +166,7 @@ def _fast(rankings: Sequence[Ranking]) -> str:
     if typical >= limit:
         return ""
     return (
-        f"A ranking took {typical:.1f} seconds in the middle of all pages; below {limit:.1f} "
+        f"A ranking took {typical:.1f} seconds (median of the pages); in less than {limit:.1f} "
         "nobody can have looked at all pictures."
     )
 

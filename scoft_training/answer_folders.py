@@ -91,10 +91,10 @@ def refusal(error: SurveyError, name: str) -> Finding:
 def in_reading_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Return findings by kind, refused first, then by file, line and page."""
 
-    def place(one: Finding) -> tuple[int, list[tuple[str, int]], str]:
-        pieces = re.findall(r"(\D*)(\d{0,15})", one.where)
-        counted = [(text, int(digits or 0)) for text, digits in pieces]
-        return _KINDS.index(one.kind), counted, one.sentence
+    def place(one: Finding) -> tuple[int, str, list[int], str]:
+        file, *numbers = re.split(r", (?:line|page) (\d+)", one.where)
+        counted = [int(number) for number in numbers if number]
+        return _KINDS.index(one.kind), file, counted, one.sentence
 
     return tuple(sorted(findings, key=place))
 

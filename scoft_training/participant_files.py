@@ -251,7 +251,9 @@ class _Reading:
     def note_missing(self, order: Any) -> None:
         """Say how much was not answered of the pages that the person was to see."""
         shown = {one for one in order if isinstance(one, str)} if isinstance(order, list) else set()
-        shown = {one for one in shown if one in self._pages} | self._seen
+        culture = self._person.culture
+        asked = {name for name, page in self._pages.items() if one_line(page.culture) == culture}
+        shown = (shown & asked) | self._seen
         counted = {(one.page, one.item) for one in self.answers}
         missing = len(shown) * len(ITEMS) - len(counted) - self._spoilt
         if missing > 0:

@@ -140,7 +140,8 @@ def _together(
     if not rankings:
         raise SurveyError(_nothing(findings))
     people = {(one.participant, one.culture, one.country): one for one in _people(sheets, tables)}
-    names, told = names_apart(people)
+    counting = {who for who, _, _ in rankings}
+    names, told = names_apart(counting)
     findings += told
     answers, told = pages_apart(
         [
@@ -151,25 +152,26 @@ def _together(
     )
     findings += told
     flags = flags_of(answers, allow_ties=allow_ties)
+    files = {names[who]: people[who].file for who in counting}
     findings += [
-        Finding("flagged", name, f"{flag} {_COUNTS}") for name, of in flags.items() for flag in of
+        Finding("flagged", f"{files[name]}, participant {name}", f"{flag} {_COUNTS}")
+        for name, of in flags.items()
+        for flag in of
     ]
-    counting = {who for who, _, _ in rankings}
-    named = {(who[0], who[1]): names[who] for who in people}
+    named = {(who[0], who[1]): name for who, name in names.items()}
     return Returns(
         answers=tuple(in_order(answers)),
         comments=tuple(
-            dataclasses.replace(one, participant=named[one.participant, one.culture])
+            # Whoever only wrote has no answers whose name could have changed.
+            dataclasses.replace(
+                one, participant=named.get((one.participant, one.culture), one.participant)
+            )
             for sheet in sheets
             for one in sheet.comments
         ),
         participants=tuple(
             sorted(
-                (
-                    dataclasses.replace(one, participant=names[who])
-                    for who, one in people.items()
-                    if who in counting
-                ),
+                (dataclasses.replace(people[who], participant=name) for who, name in names.items()),
                 key=lambda one: (one.culture, one.participant),
             )
         ),
@@ -194,7 +196,8 @@ def _people(
 def _one_each(sheets: Sequence[Sheet]) -> tuple[list[Sheet], list[Finding]]:
     """Return one file of each participant and culture, with sentences about it and the others."""
     groups: dict[tuple[str, str], list[Sheet]] = {}
-    for sheet in sorted(sheets, key=lambda one: one.person.file):
+    # Of doubled files the one of the shortest name counts: the others are `name (1).json`.
+    for sheet in sorted(sheets, key=lambda one: (len(one.person.file), one.person.file)):
         groups.setdefault((sheet.person.culture, sheet.person.participant), []).append(sheet)
     kept: list[Sheet] = []
     findings: list[Finding] = []
@@ -220,7 +223,13 @@ def _why_not(sheet: Sheet, best: Sheet) -> str:
         return f"It holds the same as {best.person.file}, and counts once. Nothing has to be done."
     more = len(best.answers) > len(sheet.answers)
     later = _completeness(best) > _completeness(sheet)
-    why = "holds more rankings" if more else "is later" if later else "comes first by its name"
+    why = (
+        "holds more rankings"
+        if more
+        else "is later"
+        if later
+        else "has the shorter or earlier name"
+    )
     return (
         f"It is of the same participant as {best.person.file}, which {why} and so counts instead. "
         "If this one is right, take the other out of the folder."

@@ -120,7 +120,7 @@ def test_whoever_is_faster_than_hands_is_flagged_with_the_limit():
     ranks = random_ranks(RNG(3), 5)
     (flag,) = flags_of(person("p", ranks, seconds=1.9))["p"]
     assert flag.startswith("A ranking took 1.9 seconds")
-    assert "below 2.0 nobody" in flag
+    assert "less than 2.0 nobody" in flag
     assert flags_of(person("p", ranks, seconds=2.0)) == {}
     assert flags_of(person("p", ranks, seconds=None)) == {}
     # Looking at a page may fall to its first item; its mean counts.

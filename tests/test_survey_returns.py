@@ -72,11 +72,14 @@ def test_a_doubled_file_counts_once(tmp_path):
     returns = read_returns([tmp_path], KEY)
     assert len(returns.answers) == 2 * 4 * 4
     assert len(returns.participants) == 1
-    ((kind, where, sentence),) = told(returns)
-    assert kind == "refused"
-    counted = ({FIRST, f"{FIRST[:-5]} (1).json"} - {where}).pop()
-    assert sentence == f"It holds the same as {counted}, and counts once. Nothing has to be done."
-    assert returns.participants[0].file == counted
+    assert told(returns) == [
+        (
+            "refused",
+            FIRST.replace(".json", " (1).json"),
+            f"It holds the same as {FIRST}, and counts once. Nothing has to be done.",
+        )
+    ]
+    assert returns.participants[0].file == FIRST
 
 
 VERSIONS = {
@@ -88,7 +91,7 @@ VERSIONS = {
         {"finished": None, "started": "2026-03-01T14:00:00Z"},
         "is later",
     ),
-    "names": ({"comment": "x"}, {}, "comes first by its name"),
+    "names": ({"comment": "x"}, {}, "has the shorter or earlier name"),
 }
 
 
@@ -132,6 +135,44 @@ def test_one_id_in_two_cultures_is_one_person_in_each(tmp_path):
     assert [one.participant for one in returns.comments] == [f"{name} (Mexico)"]
     assert [(kind, where) for kind, where, _ in told(returns)] == [
         ("flagged", f"participant {name}")
+    ]
+
+
+def test_whoever_has_no_answers_changes_nobodys_name(tmp_path):
+    strange = SURVEY.file_of(6) | {"culture": "Korea", "comment": "hola"}
+    mine = SURVEY.file_of(0) | {"participant": strange["participant"]}
+    strange["culture"] = "Mexico"
+    for page in strange["pages"]:
+        page["items"] = {}
+    write_files(tmp_path, {"a.json": mine, "b.json": strange})
+    returns = read_returns([tmp_path], KEY)
+    assert {one.participant for one in returns.answers} == {strange["participant"]}
+    assert [(one.participant, one.text) for one in returns.comments] == [
+        (strange["participant"], "hola")
+    ]
+    assert [one.culture for one in returns.participants] == ["Korea"]
+
+
+def test_findings_stand_by_kind_then_file_then_line(tmp_path):
+    ranks = [["x", "1"], ["1", "3"]]
+    lines = [
+        f"p{n},1,alignment,{m},{r}"
+        for n in range(6)
+        for m, r in zip("AB", ranks[n % 2], strict=True)
+    ]
+    table = "\n".join(
+        ("participant,page,item,model,rank", *lines, "q,1,alignment,A,1", "q,1,alignment,B,2")
+    )
+    (tmp_path / "b.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "a.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "z.csv").write_text("", encoding="utf-8")
+    wheres = [one.where for one in read_returns([tmp_path], None).findings]
+    lines = [2, 4, 6, 8, 10, 12]
+    assert wheres == [
+        "z.csv",
+        *(f"a.csv, line {line}" for line in lines),
+        "b.csv",
+        *(f"b.csv, line {line}" for line in lines),
     ]
 
 
@@ -285,7 +326,7 @@ def test_careless_people_are_flagged_and_count(tmp_path):
     assert len(returns.answers) == len(SURVEY.answers)
     assert list(returns.flags) == [SURVEY.people[0]]
     ((kind, where, sentence),) = told(returns)
-    assert (kind, where) == ("flagged", SURVEY.people[0])
+    assert (kind, where) == ("flagged", f"{FIRST}, participant {SURVEY.people[0]}")
     assert sentence.startswith("8 of 8 rankings hold ties, which the page does not offer")
     assert sentence.endswith("unless you leave the participant out by name (`leave_out`).")
     loose = dataclasses.replace(KEY, allow_ties=True)
