@@ -135,6 +135,8 @@ function rounded(seconds) {
 
 /** Return the file's name: the culture's own letters, and a number that tells people apart. */
 export function fileName(answers, data) {
-  const slug = data.culture.replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
+  const plain = data.culture.normalize("NFC").toLowerCase();
+  // Marks are letters' parts: Hindi's vowels.
+  const slug = plain.replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
   return `answers-${slug.slice(0, 60) || "survey"}-${answers.participant.slice(0, 8)}.json`;
 }

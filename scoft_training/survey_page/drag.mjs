@@ -24,6 +24,8 @@ export function makeDraggable(handle, source, drop) {
   handle.addEventListener("pointerdown", (event) => {
     const byGrip = event.pointerType !== "touch" || event.target.closest(".grip");
     if (drag || event.button !== 0 || !byGrip) return;
+    // From now on its movements come here, even a quick one that has left it already.
+    handle.setPointerCapture(event.pointerId);
     drag = { pointer: event.pointerId, x: event.clientX, y: event.clientY, ghost: null };
     addEventListener("keydown", escape, true);
   });
@@ -43,7 +45,6 @@ export function makeDraggable(handle, source, drop) {
   function follow(event) {
     if (!drag.ghost) {
       if (Math.hypot(event.clientX - drag.x, event.clientY - drag.y) < FAR) return;
-      handle.setPointerCapture(event.pointerId);
       drag.ghost = element("img.ghost", { alt: "", src: source });
       document.body.append(drag.ghost);
       document.body.classList.add("dragging");
