@@ -1,14 +1,62 @@
-"""Strengths of models from compared pairs: Bradley-Terry, plain and with people who differ."""
+"""Strengths of models from compared pairs: Bradley-Terry, plain and with people who differ.
+
+Noisy Bradley-Terry: a share sigma(gamma_k) of person k's answers follows the pictures, the others
+choose the place: left with probability sigma(q_k).
+
+    P(left is better) = sigma(gamma_k) sigma(s_i - s_j) + (1 - sigma(gamma_k)) sigma(q_k)
+
+s are the models' scores, i is shown left of j. A tie is half a win of each. The formula is that of
+crowd-kit's NoisyBradleyTerry, which the paper names; the likelihood, its gradient and the priors
+here are this pack's own, because that one's gradient (1.4.2) is another function's. Somebody who
+answers against the pictures on purpose is outside of the model: such a person's skill comes out
+near zero, no lower. MMSR tells these apart.
+
+The priors, each as if a few answers more had been seen, make every survey have one answer, also
+where somebody always wins or a person compared a single pair: each model won once and lost once
+against a picture of middling strength; each person followed the pictures twice and a place once,
+and of the places left once and right once. With a tenth of that, skills of people with few answers
+are hardly told from biases; without favour for the pictures, skills correlate less with the true
+ones (benchmarks/results.md).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
 
-from .rank_table import Comparisons, Floats
+from .rank_table import Comparisons, Floats, Ints
 
-__all__ = ["NoisyBradleyTerry", "bradley_terry", "noisy_bradley_terry"]
+__all__ = [
+    "NoisyBradleyTerry",
+    "bradley_terry",
+    "negative_log_posterior",
+    "noisy_bradley_terry",
+    "resampled_scores",
+]
+
+_MET_THE_MIDDLE = 1.0
+"""Wins, and losses, of each model against a picture of strength 0."""
+
+_FOLLOWED_PICTURES, _FOLLOWED_PLACE = 2.0, 1.0
+_EACH_PLACE = 1.0
+
+_START = float(np.log(_FOLLOWED_PICTURES / _FOLLOWED_PLACE))
+"""The prior's gamma. From people who follow the place alone the scores would not be found: their
+gradient is zero there."""
+
+_SETTLED = 1e-5
+"""Gain of log posterior below which a resample's search ends: scores move by a hundredth of their
+own spread over resamples, or less."""
+
+_LONGEST_STEP = 2.0
+_HALVINGS = 12
+_SEARCH_STEPS = 100
+_CELLS_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True)
@@ -31,16 +79,328 @@ class NoisyBradleyTerry:
     converged: bool
 
 
-def bradley_terry(comparisons: Comparisons, weights: Floats | None = None) -> Floats:
-    """Return (models,) log-odds, mean 0, of plain Bradley-Terry: everybody is alike."""
-    raise NotImplementedError
+class _Batch(NamedTuple):
+    """Parameters of several resamples, or steps of them.
+
+    Attributes:
+        scores: (resamples, models).
+        gammas, places: (resamples, participants) the q of a person is its `places`.
+    """
+
+    scores: Floats
+    gammas: Floats
+    places: Floats
+
+    def moved(self, step: _Batch, length: Floats) -> _Batch:
+        """Return them after a step of (resamples,) lengths."""
+        far = length[:, None]
+        return _Batch(
+            self.scores + far * step.scores,
+            self.gammas + far * step.gammas,
+            self.places + far * step.places,
+        )
+
+    def take(self, rows: NDArray[np.bool_] | Ints) -> _Batch:
+        """Return some resamples, repeats allowed."""
+        return _Batch(self.scores[rows], self.gammas[rows], self.places[rows])
 
 
-def noisy_bradley_terry(
-    comparisons: Comparisons,
-    *,
-    weights: Floats | None = None,
-    start: NoisyBradleyTerry | None = None,
-) -> NoisyBradleyTerry:
-    """Fit strengths of models, and each person's skill and bias."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class _Tallies:
+    """Comparisons counted: all that the likelihood needs of them.
+
+    Attributes:
+        left_wins, right_wins: (participants, pairs) a tie is half of each.
+        sides: (pairs, models) 1 for the model on the left, -1 for the one on the right.
+        people: (all participants,) who compared anything.
+        models: (all models,) which were compared; `sides` holds these alone.
+    """
+
+    left_wins: Floats
+    right_wins: Floats
+    sides: Floats
+    people: NDArray[np.bool_]
+    models: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, comparisons: Comparisons) -> _Tallies:
+        """Count them."""
+        count, all_people = len(comparisons.models), len(comparisons.participants)
+        people = np.asarray(np.bincount(comparisons.participant, minlength=all_people) > 0)
+        pairs, pair = np.unique(comparisons.left * count + comparisons.right, return_inverse=True)
+        row = (np.cumsum(people) - 1)[comparisons.participant]
+        left_wins, right_wins = np.zeros((2, int(people.sum()), len(pairs)))
+        np.add.at(left_wins, (row, pair.reshape(-1)), comparisons.outcome)
+        np.add.at(right_wins, (row, pair.reshape(-1)), 1 - comparisons.outcome)
+        sides = np.zeros((len(pairs), count))
+        sides[np.arange(len(pairs)), pairs // count] += 1
+        sides[np.arange(len(pairs)), pairs % count] -= 1
+        models = np.abs(sides).sum(axis=0) > 0
+        return cls(left_wins, right_wins, sides[:, models], people, models)
+
+    def parts(self, flat: Floats) -> _Batch:
+        """Return a flat vector of scores, gammas and qs as a batch of one."""
+        models, people = self.sides.shape[1], len(self.left_wins)
+        scores, gammas, places = np.split(flat[None], [models, models + people], axis=1)
+        return _Batch(scores, gammas, places)
+
+
+def bradley_terry(comparisons: Comparisons) -> Floats:
+    """Return (models,) log-odds, mean 0, of plain Bradley-Terry: everybody is alike.
+
+    With the same prior on scores as the noisy model; NaN for a model that nobody compared.
+    """
+    tallies = _Tallies.of(comparisons)
+    left_wins, right_wins = tallies.left_wins.sum(axis=0), tallies.right_wins.sum(axis=0)
+    sides = tallies.sides
+
+    def loss(scores: Floats) -> tuple[float, Floats]:
+        ahead = sides @ scores
+        value = left_wins @ log_expit(ahead) + right_wins @ log_expit(-ahead)
+        slope = left_wins * expit(-ahead) - right_wins * expit(ahead)
+        gradient = slope @ sides - _MET_THE_MIDDLE * np.tanh(scores / 2)
+        return -float(value + _score_prior(scores)), -gradient
+
+    found = minimize(loss, np.zeros(sides.shape[1]), jac=True, method="L-BFGS-B")
+    return _spread(found.x - found.x.mean(), tallies.models)
+
+
+def noisy_bradley_terry(comparisons: Comparisons) -> NoisyBradleyTerry:
+    """Fit strengths of models, and each person's skill and bias, the most probable ones.
+
+    Args:
+        comparisons: of one slice, at least one.
+    """
+    tallies = _Tallies.of(comparisons)
+    flat, converged = _fit(tallies)
+    scores, gammas, places = (part[0] for part in tallies.parts(flat))
+    return NoisyBradleyTerry(
+        scores=_spread(scores - scores.mean(), tallies.models),
+        skills=_spread(expit(gammas), tallies.people),
+        biases=_spread(expit(places), tallies.people),
+        converged=converged,
+    )
+
+
+def negative_log_posterior(parameters: Floats, comparisons: Comparisons) -> tuple[float, Floats]:
+    """Return what the fit makes least, and its gradient.
+
+    Args:
+        parameters: (models + 2 participants,) scores, then gammas, then qs, of the models and
+            people that the comparisons hold, in their order.
+        comparisons: as for the fit.
+    """
+    return _loss(parameters, _Tallies.of(comparisons))
+
+
+def resampled_scores(comparisons: Comparisons, counts: Floats) -> Floats:
+    """Fit resamples of the people, all at once.
+
+    Each search starts from the fit to everybody, and moves all of a resample's parameters by
+    Fisher scoring, halving steps that would lose. A person who is drawn twice is two people with
+    the same answers, priors included; people's own parameters do not depend on how often they are
+    drawn.
+
+    Args:
+        comparisons: of one slice, at least one.
+        counts: (resamples, participants) how often somebody is in a resample, 0 or more, any
+            fraction.
+
+    Returns:
+        (resamples, models) scores, as `NoisyBradleyTerry.scores`.
+    """
+    tallies = _Tallies.of(comparisons)
+    whole = tallies.parts(_fit(tallies)[0])
+    weights = np.asarray(counts, float)[:, tallies.people]
+    at_once = max(1, _CELLS_AT_ONCE // tallies.left_wins.size)
+    found = np.concatenate(
+        [
+            _scored(tallies, whole, weights[first : first + at_once])
+            for first in range(0, len(weights), at_once)
+        ]
+    )
+    out = np.full((len(found), len(tallies.models)), np.nan)
+    out[:, tallies.models] = found - found.mean(axis=1, keepdims=True)
+    return out
+
+
+def _spread(values: Floats, where: NDArray[np.bool_]) -> Floats:
+    """Return values at their places among all, NaN at the others."""
+    out = np.full(len(where), np.nan)
+    out[where] = values
+    return out
+
+
+def _fit(tallies: _Tallies) -> tuple[Floats, bool]:
+    """Return the most probable parameters, flat, and whether the search ended by itself."""
+    models, people = tallies.sides.shape[1], len(tallies.left_wins)
+    start = np.concatenate([np.zeros(models), np.full(people, _START), np.zeros(people)])
+    options = {"maxiter": 5000, "maxfun": 20_000, "ftol": 1e-13, "gtol": 1e-6}
+    found = minimize(_loss, start, (tallies,), jac=True, method="L-BFGS-B", options=options)
+    flat: Floats = found.x
+    return flat, bool(found.success)
+
+
+def _loss(flat: Floats, tallies: _Tallies) -> tuple[float, Floats]:
+    """Return the negative log posterior of one set of parameters and its gradient."""
+    at = tallies.parts(flat)
+    one = np.ones((1, len(tallies.left_wins)))
+    terms = _Terms.at(at, tallies)
+    gradient = np.concatenate(terms.gradient(at, one, tallies), axis=1)[0]
+    return -float(_log_posterior(at, one, tallies)[0]), -gradient
+
+
+def _score_prior(scores: Floats) -> Floats:
+    value: Floats = _MET_THE_MIDDLE * (log_expit(scores) + log_expit(-scores)).sum(axis=-1)
+    return value
+
+
+def _log_posterior(at: _Batch, weights: Floats, tallies: _Tallies) -> Floats:
+    """Return (resamples,) log posteriors.
+
+    Args:
+        at: where.
+        weights: (resamples, participants) how often each person counts, with their own prior.
+        tallies: the comparisons.
+    """
+    scores, gammas, places = at
+    terms = _Terms.at(at, tallies)
+    own: Floats = (
+        tallies.left_wins * np.log(terms.left) + tallies.right_wins * np.log(terms.right)
+    ).sum(axis=2)
+    own = own + _FOLLOWED_PICTURES * log_expit(gammas) + _FOLLOWED_PLACE * log_expit(-gammas)
+    own = own + _EACH_PLACE * (log_expit(places) + log_expit(-places))
+    total: Floats = (weights * own).sum(axis=1) + _score_prior(scores)
+    return total
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Probabilities and their derivatives at a batch of parameters.
+
+    Attributes:
+        left, right: (resamples, participants, pairs) probability of either answer; they are
+            computed apart, because 1 - p of a p near 1 has no digits left.
+        by_score: derivative of `left` by s_i - s_j, of the same shape.
+        by_gamma: by gamma, of the same shape.
+        by_place: by q, (resamples, participants, 1).
+    """
+
+    left: Floats
+    right: Floats
+    by_score: Floats
+    by_gamma: Floats
+    by_place: Floats
+
+    @classmethod
+    def at(cls, at: _Batch, tallies: _Tallies) -> _Terms:
+        """Compute them."""
+        scores, gammas, places = at
+        ahead = (scores @ tallies.sides.T)[:, None, :]
+        win, lose = expit(ahead), expit(-ahead)
+        follow, stray = expit(gammas)[:, :, None], expit(-gammas)[:, :, None]
+        first, second = expit(places)[:, :, None], expit(-places)[:, :, None]
+        return cls(
+            left=follow * win + stray * first,
+            right=follow * lose + stray * second,
+            by_score=follow * (win * lose),
+            by_gamma=(win - first) * (follow * stray),
+            by_place=stray * first * second,
+        )
+
+    def gradient(self, at: _Batch, weights: Floats, tallies: _Tallies) -> _Batch:
+        """Return the log posterior's by scores, and by each person's gamma and q.
+
+        Those by gamma and q are one person's own, not multiplied by how often the person counts.
+        """
+        scores, gammas, places = at
+        slope = tallies.left_wins / self.left - tallies.right_wins / self.right
+        by_pair = np.einsum("bk,bke->be", weights, slope * self.by_score)
+        by_scores = by_pair @ tallies.sides - _MET_THE_MIDDLE * np.tanh(scores / 2)
+        by_gammas = (slope * self.by_gamma).sum(axis=2)
+        by_gammas = by_gammas + _FOLLOWED_PICTURES * expit(-gammas)
+        by_gammas = by_gammas - _FOLLOWED_PLACE * expit(gammas)
+        by_places = slope.sum(axis=2) * self.by_place[:, :, 0]
+        by_places = by_places - _EACH_PLACE * np.tanh(places / 2)
+        return _Batch(by_scores, by_gammas, by_places)
+
+
+def _scored(tallies: _Tallies, whole: _Batch, weights: Floats) -> Floats:
+    """Return (resamples, models) most probable scores, searched from the fit to everybody."""
+    at = whole.take(np.zeros(len(weights), np.int64))
+    found: Floats = at.scores.copy()
+    live = np.arange(len(weights))
+    value = _log_posterior(at, weights, tallies)
+    for _ in range(_SEARCH_STEPS):
+        at, reached = _better(at, value, weights, tallies)
+        found[live] = at.scores
+        going = reached - value > _SETTLED
+        if not going.any():
+            break
+        live, weights, value, at = live[going], weights[going], reached[going], at.take(going)
+    return found
+
+
+def _better(at: _Batch, value: Floats, weights: Floats, tallies: _Tallies) -> tuple[_Batch, Floats]:
+    """Return where a step of each resample leads, and the log posterior there.
+
+    A step that would lose is halved; one that loses still is not made.
+    """
+    step = _scoring_step(at, weights, tallies)
+    longest = np.abs(np.concatenate(step, axis=1)).max(axis=1)
+    length = 1 / np.maximum(longest / _LONGEST_STEP, 1)
+    for _ in range(_HALVINGS):
+        there = at.moved(step, length)
+        reached = _log_posterior(there, weights, tallies)
+        lost = reached < value
+        if not lost.any():
+            return there, reached
+        length[lost] /= 2
+    length[lost] = 0
+    return at.moved(step, length), np.where(lost, value, reached)
+
+
+def _scoring_step(at: _Batch, weights: Floats, tallies: _Tallies) -> _Batch:
+    """Return the Fisher scoring step of all parameters of each resample.
+
+    The expected information is an arrow: a block of models, a block of two for each person, and
+    what joins a person's to the models'. People are eliminated first (Schur complement).
+    """
+    terms = _Terms.at(at, tallies)
+    by_scores, by_gammas, by_places = terms.gradient(at, weights, tallies)
+    _, gammas, places = at
+    sides = tallies.sides
+    certain = (tallies.left_wins + tallies.right_wins) / (terms.left * terms.right)
+    spread = expit(gammas) * expit(-gammas)
+    gamma_gamma = (certain * terms.by_gamma**2).sum(axis=2)
+    gamma_gamma = gamma_gamma + (_FOLLOWED_PICTURES + _FOLLOWED_PLACE) * spread
+    gamma_place = (certain * terms.by_gamma).sum(axis=2) * terms.by_place[:, :, 0]
+    place_place = certain.sum(axis=2) * terms.by_place[:, :, 0] ** 2
+    place_place = place_place + 2 * _EACH_PLACE * expit(places) * expit(-places)
+    with_gamma = (certain * terms.by_score * terms.by_gamma) @ sides
+    with_place = (certain * terms.by_score) @ sides * terms.by_place
+    area = gamma_gamma * place_place - gamma_place**2
+    solved_gamma = _solved(place_place, gamma_place, area, with_gamma, with_place)
+    solved_place = _solved(gamma_gamma, gamma_place, area, with_place, with_gamma)
+
+    by_pair = np.einsum("bk,bke->be", weights, certain * terms.by_score**2)
+    models = np.einsum("be,ei,ej->bij", by_pair, sides, sides)
+    diagonal = np.arange(sides.shape[1])
+    models[:, diagonal, diagonal] += 2 * _MET_THE_MIDDLE * expit(at[0]) * expit(-at[0])
+    shared = weights[:, :, None]
+    models -= np.swapaxes(shared * with_gamma, 1, 2) @ solved_gamma
+    models -= np.swapaxes(shared * with_place, 1, 2) @ solved_place
+    along = solved_gamma * by_gammas[:, :, None] + solved_place * by_places[:, :, None]
+    target = by_scores - (shared * along).sum(axis=1)
+    step = np.linalg.solve(models, target[:, :, None])[:, :, 0]
+    rest_gamma = by_gammas - (with_gamma @ step[:, :, None])[:, :, 0]
+    rest_place = by_places - (with_place @ step[:, :, None])[:, :, 0]
+    gamma_step = (place_place * rest_gamma - gamma_place * rest_place) / area
+    place_step = (gamma_gamma * rest_place - gamma_place * rest_gamma) / area
+    return _Batch(step, gamma_step, place_step)
+
+
+def _solved(other: Floats, joint: Floats, area: Floats, own: Floats, others: Floats) -> Floats:
+    """Return one row of a person's inverted block of two, times what joins it to the models."""
+    row: Floats = (other[:, :, None] * own - joint[:, :, None] * others) / area[:, :, None]
+    return row
