@@ -65,8 +65,6 @@ class Resamples:
         freedom = len(people) - len(np.unique(self.strata[people]))
         if freedom < 1 or len(moved) < 2:
             return Estimate(value)
-        if most == least:
-            return Estimate(value, value, value)
         if np.ptp(moved) < _NO_SPREAD:
             missed = 1 - (1 - self.confidence) ** (1 / len(people))
             return Estimate(

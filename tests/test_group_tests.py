@@ -57,19 +57,34 @@ def test_p_values_of_places_are_uniform_where_places_do_nothing():
 
 
 def test_the_p_value_of_places_is_that_of_all_orders():
-    # One page of two people: 6 x 6 orders. Ranks by place: 1 2 3 and 1 3 2.
+    # Two pages of three pictures, in the same places, and one of two; A is best by far on a place
+    # of its own.
+    places = {"A": 2, "B": 1, "C": 3}
     answers = [
-        *ranked("ann", "1", {"A": 1, "B": 2, "C": 3}, places={"A": 1, "B": 2, "C": 3}),
-        *ranked("ben", "1", {"A": 3, "B": 1, "C": 2}, places={"A": 2, "B": 1, "C": 3}),
+        *ranked("ann", "1", {"A": 1, "B": 2, "C": 3}, places=places),
+        *ranked("ann", "2", {"A": 1, "B": 2, "C": 2}, places=places),
+        *ranked("ben", "1", {"A": 1, "B": 2}, places={"A": 2, "B": 1}),
     ]
-    orders = list(itertools.permutations([1, 2, 3]))
-    sums = [np.add(one, other) for one in orders for other in orders]
-    squares = [((one - 4) ** 2).sum() for one in sums]
-    expected = np.mean([one >= ((np.array([2, 5, 5]) - 4) ** 2).sum() for one in squares])
-    (whole, item) = position_biases(rank_table(answers), permutations=20_000, seed=0)
-    assert whole.p_value == pytest.approx(expected, abs=0.015)
-    assert whole.average_ranks == (1, 2.5, 2.5)
-    assert (item.item, whole.pages) == ("alignment", 2)
+    # By place, less the ranking's mean.
+    seen = [(0, -1, 1), (1 / 3, -2 / 3, 1 / 3), (0.5, -0.5, 0)]
+    orders = [
+        list(itertools.permutations(seen[0])),
+        list(itertools.permutations(seen[1])),
+        [(0.5, -0.5, 0), (-0.5, 0.5, 0)],
+    ]
+
+    def moved(pages):
+        return (np.sum(pages, axis=0) ** 2 / [3, 3, 2]).sum()
+
+    reached = [moved(pages) > moved(seen) - 1e-9 for pages in itertools.product(*orders)]
+    assert len(reached) == 72
+    whole, item = position_biases(rank_table(answers), permutations=20_000, seed=0)
+    assert whole.p_value == pytest.approx(np.mean(reached), abs=0.01)
+    assert (item.item, whole.pages) == ("alignment", 3)
+    # 14 of 8 pictures' ranks is the mean.
+    overall = 14 / 8
+    expected = [overall + one / count for one, count in ((5 / 6, 3), (-13 / 6, 3), (4 / 3, 2))]
+    assert whole.average_ranks == pytest.approx(expected)
 
 
 def test_items_of_one_page_are_dealt_out_together():
@@ -192,6 +207,30 @@ def test_the_p_value_of_groups_is_that_of_all_ways_to_deal_people_out():
     expected = np.mean([abs(one - 6.5) >= 0.5 for one in ways])
     whole, _ = disagreements(table, permutations=20_000, seed=0)
     assert whole.p_value == pytest.approx(expected, abs=0.015)
+
+
+def test_the_p_value_of_three_unequal_groups_is_that_of_all_ways():
+    firsts = np.array([5, 4, 3, 3, 1, 2, 4, 1])
+    # So many of five pages with A first.
+    ranks = np.array([[(1, 2)] * one + [(2, 1)] * (5 - one) for one in firsts])[:, :, None]
+    averages = ranks[:, :, 0].mean(axis=1)
+
+    def apart(*groups):
+        means = [averages[list(one)].mean(axis=0) for one in groups]
+        return sum(
+            len(one) * ((mean - averages.mean(axis=0)) ** 2).sum()
+            for one, mean in zip(groups, means, strict=True)
+        )
+
+    found, reached = apart((0, 1), (2, 3, 6), (4, 5, 7)), []
+    for one in itertools.combinations(range(8), 2):
+        left = set(range(8)) - set(one)
+        for other in itertools.combinations(sorted(left), 3):
+            reached.append(apart(one, other, tuple(left - set(other))) > found - 1e-9)
+    table = table_of(ranks, group=[0, 0, 1, 1, 2, 2, 1, 2])
+    whole, _ = disagreements(table, permutations=20_000, seed=0)
+    assert len(reached) == 560
+    assert whole.p_value == pytest.approx(np.mean(reached), abs=0.01)
 
 
 def test_people_are_the_units_not_their_rankings():

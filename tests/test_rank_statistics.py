@@ -166,6 +166,15 @@ def test_people_who_ranked_other_pictures_of_a_page_are_not_held_against_each_ot
     assert (found.kendalls_w, found.people) == (0, 2)
 
 
+def test_models_that_a_page_does_not_show_are_no_ties():
+    answers = [
+        *ranked("ann", "1", {"A": 1, "B": 2}),
+        *ranked("ben", "1", {"A": 1, "B": 2}),
+        *ranked("ben", "2", {"C": 1, "D": 2, "E": 3}),
+    ]
+    assert concordance(rank_table(answers)).kendalls_w == 1
+
+
 def test_what_says_nothing_of_agreement_has_no_number():
     alone = concordance(table([1, 2, 3]))
     assert (alone.kendalls_w, alone.people, alone.mean_spearman) == (None, 0, None)
