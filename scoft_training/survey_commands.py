@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TypeAlias
 
@@ -166,7 +167,9 @@ def _texts(arguments: argparse.Namespace) -> int:
     text = language_file(arguments.language).read_text(encoding="utf-8")
     out: Path | None = arguments.out
     if out is None:
-        print(text, end="")
+        # Whatever the terminal's own encoding: the file is read as UTF-8 again.
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
         return 0
     if out.exists():
         raise OutputError(f"{out}: is there already; nothing is overwritten. Choose another name.")

@@ -1,6 +1,8 @@
 """Grids of made pictures to ask about, whose files tell on purpose which model drew them."""
 
 import hashlib
+import json
+import re
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -85,3 +87,12 @@ def prompts_of(count, *, culture="Korea", seeds=(7,), role="test", categories=("
         )
         for n in range(count)
     ]
+
+
+def data_of(path):
+    """Return what a page was made of, as the page reads it."""
+    text = path.read_text(encoding="utf-8")
+    (found,) = re.findall(
+        r'<script type="application/json" id="survey-data">(.*?)</script>', text, re.DOTALL
+    )
+    return json.loads(found)

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from PIL import Image
-from survey_grid import MODELS, grid_of, lora_digest, picture, prompts_of
+from survey_grid import MODELS, data_of, grid_of, lora_digest, picture, prompts_of
 
 from scoft_training.errors import (
     ConfigError,
@@ -46,15 +46,6 @@ def request_of(grids, out, **fields):
 
 def make(grid, out, **fields):
     return list(make_survey(request_of(grid, out, **fields)))
-
-
-def data_of(path):
-    """Return what a page was made of, as the page reads it."""
-    text = path.read_text(encoding="utf-8")
-    (found,) = re.findall(
-        r'<script type="application/json" id="survey-data">(.*?)</script>', text, re.DOTALL
-    )
-    return json.loads(found)
 
 
 def image_of(url):
