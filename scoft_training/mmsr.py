@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components
 from .rank_table import Comparisons, Floats, Ints
 from .survey_records import Order
 
-__all__ = ["Vote", "VoteGroup", "mmsr_vote"]
+__all__ = ["Vote", "VoteGroup", "majority_order", "mmsr_vote", "task_wins"]
 
 _ITERATIONS, _TOLERANCE = 1000, 1e-10
 """The paper allows 10,000 iterations; what settles at all did so within some 500."""
@@ -112,7 +112,7 @@ def mmsr_vote(comparisons: Comparisons) -> Vote:
         groups.append(VoteGroup(names, "majority" if reason else "MMSR", reason))
     totals = np.nan_to_num(skills, nan=1.0) @ votes
     labels = np.where(np.abs(totals) > 1e-9, np.sign(totals), 0).astype(np.int64)
-    wins = _wins(comparisons, labels)
+    wins = task_wins(comparisons, labels)
     return Vote(skills, labels, wins, majority_order(comparisons.models, wins), tuple(groups))
 
 
@@ -242,8 +242,13 @@ def _signs(votes: _Sparse, sizes: Floats) -> Floats:
     return signs if signs @ sizes >= 0 else -signs
 
 
-def _wins(comparisons: Comparisons, labels: Ints) -> Floats:
-    """Return (models, models) tasks whose label says that row beats column."""
+def task_wins(comparisons: Comparisons, labels: Ints) -> Floats:
+    """Return (models, models) tasks whose label says that row beats column.
+
+    Args:
+        comparisons: of the tasks.
+        labels: (tasks,) as of a `Vote`.
+    """
     tasks, first = np.unique(comparisons.task, return_index=True)
     left, right = comparisons.left[first], comparisons.right[first]
     low, high = np.minimum(left, right), np.maximum(left, right)
