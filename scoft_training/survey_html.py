@@ -64,8 +64,7 @@ _PAGE = """<!doctype html>
 <style>{style}</style>
 </head>
 <body>
-<noscript><p class="needs-script">{needs_script}</p></noscript>
-<div id="survey"></div>
+<div id="survey"><p class="needs-script">{needs_script}</p></div>
 <script type="application/json" id="survey-data">{data}</script>
 <script type="module">{script}</script>
 </body>

@@ -182,4 +182,5 @@ def test_a_form_goes_nowhere_else(browser, path, receiver):
 
 def test_without_script_the_page_says_what_to_do(browser, path):
     with opened(browser, path, made_data("es"), java_script_enabled=False) as page:
+        page.locator(".needs-script").wait_for(state="visible")
         assert page.locator("body").inner_text() == survey_texts("es").texts["page.needs_script"]

@@ -46,7 +46,8 @@ function card(words, { id, source, letter }, count, acts) {
       badge,
     ),
   );
-  makeDraggable(pick, source, (target) =>
+  const isPlaced = () => node.classList.contains("placed");
+  makeDraggable(pick, source, isPlaced, (target) =>
     target === "out" ? acts.takeOut(id) : acts.put(id, Number(target)),
   );
   const label = words("picture.enlarge", { letter });

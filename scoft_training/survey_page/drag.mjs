@@ -16,9 +16,10 @@ const EDGE = 56;
  *
  * @param {HTMLElement} handle  what is pressed; inside it, or it itself, `.grip` is for fingers
  * @param {string} source  the picture's address
+ * @param {() => boolean} isPlaced  whether it can be taken out of the places, by `data-drop="out"`
  * @param {(target: string) => void} drop  gets the value of `data-drop`
  */
-export function makeDraggable(handle, source, drop) {
+export function makeDraggable(handle, source, isPlaced, drop) {
   let drag = null;
 
   handle.addEventListener("pointerdown", (event) => {
@@ -34,7 +35,7 @@ export function makeDraggable(handle, source, drop) {
   });
   handle.addEventListener("pointerup", (event) => {
     if (drag?.pointer !== event.pointerId) return;
-    const target = drag.ghost && targetAt(event);
+    const target = drag.ghost && aimedAt(event);
     if (drag.ghost) swallowClick(handle);
     end();
     if (target) drop(target.dataset.drop);
@@ -50,9 +51,14 @@ export function makeDraggable(handle, source, drop) {
       document.body.classList.add("dragging");
     }
     drag.ghost.style.transform = `translate(${event.clientX}px, ${event.clientY}px)`;
-    mark(targetAt(event));
+    mark(aimedAt(event));
     if (event.clientY < EDGE) scrollBy(0, -EDGE / 4);
     if (event.clientY > innerHeight - EDGE) scrollBy(0, EDGE / 4);
+  }
+
+  function aimedAt(event) {
+    const target = targetAt(event);
+    return target?.dataset.drop === "out" && !isPlaced() ? null : target;
   }
 
   function escape(event) {

@@ -89,17 +89,20 @@ function start() {
     app.answers = kept() ?? newAnswers(data);
     render();
   });
-  for (const kind of ["pagehide", "visibilitychange"]) {
-    addEventListener(kind, () => {
-      settle();
-      save();
-    });
+  function leave() {
+    settle();
+    if (app.answers.started) app.memory.keep(JSON.stringify(app.answers));
   }
+
+  addEventListener("pagehide", leave);
+  addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") leave();
+  });
   addEventListener("beforeunload", (event) => {
     if (!app.memory.works && app.answers.started) event.preventDefault();
   });
 
-  document.getElementById("survey").append(place, notice, stage);
+  document.getElementById("survey").replaceChildren(place, notice, stage);
   if (!app.memory.works) warn();
   history.replaceState(app.answers.at, "");
   render();

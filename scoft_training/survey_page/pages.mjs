@@ -65,7 +65,8 @@ function promptOf({ prompt, translation }, { language }, words) {
     "figure.prompt",
     {},
     element("figcaption.soft", {}, words("prompt.label")),
-    element("blockquote", {}, foreign(prompt, "p")),
+    // In which language it is written is not known: surely not always in the page's.
+    element("blockquote", { lang: "" }, foreign(prompt, "p")),
     translation && [
       element("p.soft", {}, words("prompt.translation")),
       foreign(translation, "p", { lang: language }),

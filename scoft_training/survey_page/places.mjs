@@ -55,7 +55,8 @@ export function placeRow(words, item, pictures, ties, acts) {
     };
     const held = button(image, () => acts.takeOut(id), settings);
     held.append(element("span.letter", {}, letter));
-    makeDraggable(held, source, (target) =>
+    const isPlaced = () => true;
+    makeDraggable(held, source, isPlaced, (target) =>
       target === "out" ? acts.takeOut(id) : acts.put(id, Number(target)),
     );
     return held;
