@@ -70,6 +70,10 @@ def test_a_short_line_is_filled_and_a_long_one_has_a_fault(tmp_path):
         ('rank,participant\n1,"a"b\n', "a.csv, line 2: this is no proper table"),
         (b"PK\x03\x04 workbook", "a.csv: this is a workbook or an archive"),
         (b"rank,participant\n1,\xff\xfe\x00\x81\n", "a.csv: .*encoding cannot be told"),
+        (
+            "rank,participant\n1,서울에서\n2,부산에서\n".encode() + b"3,\xec\x84\n4,x\n",
+            "a.csv: line 4 is not UTF-8, though the rest is",
+        ),
         (f"rank,participant\n1,{'x' * 200_000}\n", "a.csv, line 2: this is no proper table"),
     ],
 )
