@@ -10,14 +10,36 @@ RESULTS/report.html, report.txt, plots/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .events import Event
+from .answer_checks import without
+from .errors import OutputError, SurveyError
+from .events import (
+    Event,
+    FinishedEvent,
+    PhaseEvent,
+    StoppedEvent,
+    StopRequested,
+    WarningEvent,
+    stop_check,
+)
+from .survey_analysis import analyse
+from .survey_answers import write_answers
 from .survey_config import SurveyAnalysisConfig
+from .survey_key import KEY_NAME, read_key
+from .survey_records import SurveyResult
+from .survey_report import write_survey_report
+from .survey_results import RESULTS_FILE, write_result
+from .survey_returns import Returns, read_returns, write_comments, write_participants
+from .survey_tables import write_tables
 
-__all__ = ["AggregateRequest", "aggregate", "results_folder"]
+__all__ = ["AggregateRequest", "aggregate", "key_of", "results_folder"]
+
+_ANSWERS, _COMMENTS, _PARTICIPANTS = "answers.csv", "comments.csv", "participants.csv"
+_READ, _WRITE = "read answers", "write the report"
+_STOPPED = "Stopped; nothing was written. Started again, it begins anew."
 
 
 @dataclass(frozen=True)
@@ -27,7 +49,8 @@ class AggregateRequest:
     Attributes:
         inputs: files and folders: participants' .json files, and .csv files.
         key: the survey's key, or the folder that `scoft survey make` wrote; participants' files
-            cannot be read without it. None where all answers are .csv files.
+            cannot be read without it. None takes the one that an input folder, or the folder around
+            it, holds.
         out: folder of results; None is `results` beside the key, or beside the first input.
         config: the options.
     """
@@ -38,20 +61,33 @@ class AggregateRequest:
     config: SurveyAnalysisConfig = field(default_factory=SurveyAnalysisConfig)
 
 
+def key_of(request: AggregateRequest) -> Path | None:
+    """Return the file of the key that the answers are read with, or None without one."""
+    if request.key is not None:
+        return request.key / KEY_NAME if request.key.is_dir() else request.key
+    folders = [path.resolve() for path in request.inputs if path.is_dir()]
+    near = (place / KEY_NAME for folder in folders for place in (folder, folder.parent))
+    return next((path for path in near if path.is_file()), None)
+
+
 def results_folder(request: AggregateRequest) -> Path:
     """Return where the results go."""
     if request.out is not None:
         return request.out
-    beside = request.key or request.inputs[0]
-    return (beside if beside.is_dir() else beside.parent) / "results"
+    key = key_of(request)
+    if key is not None:
+        return key.parent / "results"
+    first = request.inputs[0]
+    return (first if first.is_dir() else first.parent) / "results"
 
 
 def aggregate(
     request: AggregateRequest, *, should_stop: Callable[[], bool] = lambda: False
-) -> Iterator[Event]:
-    """Read answers, analyse them, write the results; the last event names the report.
+) -> Generator[Event, None, SurveyResult | None]:
+    """Read answers, analyse them, write the results; returns None when stopped.
 
-    Participants' files are never changed. What an earlier run wrote is replaced.
+    The answers' files are never changed. What an earlier run wrote is replaced. The last event is a
+    FinishedEvent with the report's path, or a StoppedEvent.
 
     Args:
         request: what to aggregate.
@@ -59,7 +95,79 @@ def aggregate(
 
     Raises:
         SurveyError: no answers can be read, or the key is needed or does not fit.
-        ConfigError: an option is out of range.
-        OutputError: the folder cannot be written.
+        ConfigError: an option is out of range, or who is to be left out is not there.
+        OutputError: the folder cannot be written, or holds files that this did not make.
     """
-    raise NotImplementedError
+    if not request.inputs:
+        raise SurveyError("There are no answers to read. Name their files or folders.")
+    out = results_folder(request)
+    _refuse_others_files(out, request.inputs)
+    check_stop = stop_check(should_stop)
+    try:
+        check_stop()
+        yield PhaseEvent(_READ, 0, 1)
+        returns = _counted(request)
+        yield PhaseEvent(_READ, 1, 1)
+        for finding in returns.findings:
+            if finding.kind == "refused":
+                yield WarningEvent(f"{finding.where}: {finding.sentence}")
+        result = yield from analyse(
+            returns.answers,
+            returns.findings,
+            request.config,
+            flags=returns.flags,
+            check_stop=check_stop,
+        )
+    except StopRequested:
+        yield StoppedEvent(0, _STOPPED)
+        return None
+    yield PhaseEvent(_WRITE, 0, 1)
+    report = _write(out, returns, result)
+    yield PhaseEvent(_WRITE, 1, 1)
+    yield FinishedEvent(0, str(report))
+    return result
+
+
+def _counted(request: AggregateRequest) -> Returns:
+    """Read what came back, less those that the organiser leaves out."""
+    key = key_of(request)
+    returns = read_returns(request.inputs, read_key(key) if key is not None else None)
+    if not request.config.leave_out:
+        return returns
+    answers, left = without(returns.answers, request.config.leave_out)
+    if not answers:
+        raise SurveyError("Everybody is left out. Name fewer people in `leave_out`.")
+    people = {one.participant for one in answers}
+    return replace(
+        returns,
+        answers=tuple(answers),
+        comments=tuple(one for one in returns.comments if one.participant in people),
+        participants=tuple(one for one in returns.participants if one.participant in people),
+        findings=(*left, *returns.findings),
+    )
+
+
+def _refuse_others_files(out: Path, inputs: Sequence[Path]) -> None:
+    """Refuse to replace answers that somebody brought: only what this wrote may be replaced.
+
+    Raises:
+        OutputError: such a file would be replaced.
+    """
+    for name in (_ANSWERS, _COMMENTS, _PARTICIPANTS):
+        path = out / name
+        read = any(path.exists() and one.exists() and path.samefile(one) for one in inputs)
+        if read or (path.exists() and not (out / RESULTS_FILE).exists()):
+            raise OutputError(
+                f"{path}: is not replaced, for it holds answers that are read, or was written by "
+                "somebody else. Choose another folder for the results."
+            )
+
+
+def _write(out: Path, returns: Returns, result: SurveyResult) -> Path:
+    """Write everything, results.json first: it tells that the other files are results."""
+    write_result(out / RESULTS_FILE, result)
+    write_answers(out / _ANSWERS, returns.answers)
+    write_participants(out / _PARTICIPANTS, returns.participants)
+    write_comments(out / _COMMENTS, returns.comments)
+    write_tables(result, out)
+    return write_survey_report(result, out)

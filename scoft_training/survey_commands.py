@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from .errors import ConfigError, OutputError
 from .flags import add_flags, config_from_flags
+from .survey_analysis_commands import add_survey_analysis
 from .survey_config import SurveyConfig
 from .terminal import require_one_process, show_events
 
@@ -29,6 +30,7 @@ def add_survey(commands: _Commands) -> None:
     inner = survey.add_subparsers(required=True, metavar="COMMAND")
     _add_make(inner)
     _add_texts(inner)
+    add_survey_analysis(inner)
 
 
 def _add_make(commands: _Commands) -> None:

@@ -118,7 +118,9 @@ def _value(kind: Any, value: Any) -> Any:
     if origin in (types.UnionType, Union):
         return None if value is None else _value(parts[0], value)
     if origin is tuple:
-        return tuple(_value(parts[0], one) for one in _checked(value, list))
+        # They are lists in a file, and tuples before they are written.
+        listed = value if type(value) is tuple else _checked(value, list)
+        return tuple(_value(parts[0], one) for one in listed)
     if origin is Mapping and parts[0] is not str:
         return {
             (row, column): _value(parts[1], one)

@@ -7,13 +7,11 @@ a stranger's `=HYPERLINK(...)`, begin with an apostrophe.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from .files import write_aside
+from .answer_tables import write_table
 from .survey_records import Estimate, ModelFigures, Order, Slice, SurveyResult, order_text
 
 __all__ = ["ALL", "TABLES_FOLDER", "csv_tables", "write_tables"]
@@ -24,14 +22,11 @@ ALL = "(all)"
 TABLES_FOLDER = "tables"
 """Name of their folder in the folder of results."""
 
-_Cell: TypeAlias = "str | int | float | bool | None"
-_Row: TypeAlias = "Sequence[_Cell]"
-
-_FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
+_Row: TypeAlias = "Sequence[str | int | float | bool | None]"
 
 
 def write_tables(result: SurveyResult, folder: Path) -> None:
-    """Write each table as UTF-8 with the mark by which spreadsheets know it.
+    """Write each table as `tables/<name>.csv`.
 
     Args:
         result: of an analysis.
@@ -40,18 +35,11 @@ def write_tables(result: SurveyResult, folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    for name, rows in csv_tables(result).items():
-        text = io.StringIO()
-        csv.writer(text).writerows([_harmless(cell) for cell in row] for row in rows)
-        data = text.getvalue().encode("utf-8-sig")
-
-        def write(aside: Path, data: bytes = data) -> None:
-            aside.write_bytes(data)
-
-        write_aside(folder / TABLES_FOLDER / f"{name}.csv", write)
+    for name, (head, *rows) in csv_tables(result).items():
+        write_table(folder / TABLES_FOLDER / f"{name}.csv", [str(cell) for cell in head], rows)
 
 
-def csv_tables(result: SurveyResult) -> dict[str, list[_Row]]:
+def csv_tables(result: SurveyResult) -> Mapping[str, Sequence[_Row]]:
     """Return the tables by name, each with its header first."""
     return {
         "average_ranks": _of_models(
@@ -95,7 +83,7 @@ def csv_tables(result: SurveyResult) -> dict[str, list[_Row]]:
             ("kind", "where", "sentence"),
             *((one.kind, one.where, one.sentence) for one in result.findings),
         ],
-        "settings": [("option", "value"), *((name, str(one)) for name, one in _settings(result))],
+        "settings": list(_settings(result)),
     }
 
 
@@ -189,8 +177,10 @@ def _differences(result: SurveyResult) -> Iterator[_Row]:
         yield (one.method, *where, one.ours, one.theirs, one.sentence)
 
 
-def _settings(result: SurveyResult) -> Iterable[tuple[str, object]]:
-    return sorted({**result.settings, "group_by": result.group_by}.items())
+def _settings(result: SurveyResult) -> Iterator[_Row]:
+    yield ("option", "value")
+    for name, value in sorted({**result.settings, "group_by": result.group_by}.items()):
+        yield (name, str(value))
 
 
 def _where(part: Slice) -> tuple[str, str]:
@@ -209,7 +199,3 @@ def _place(order: Order, model: str) -> int | None:
             return better + 1
         better += len(tier)
     return None
-
-
-def _harmless(cell: _Cell) -> _Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_BEGINS) else cell
