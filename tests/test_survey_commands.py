@@ -5,11 +5,14 @@ import subprocess
 import sys
 
 import pytest
-from survey_grid import data_of, grid_of, prompts_of
+from survey_filling import DESKTOP, begun, ids_shown, next_one, page_of, saved, unharmed
+from survey_grid import MODELS, data_of, grid_of, prompts_of
 
 from scoft_training.cli import main
 from scoft_training.grids import GridPrompt
 from scoft_training.survey_key import read_key
+from scoft_training.survey_making import handed_out
+from scoft_training.survey_returns import read_returns
 from scoft_training.survey_texts import LANGUAGES, survey_texts
 
 
@@ -75,6 +78,40 @@ def test_several_grids_make_several_cultures(tmp_path, capsys):
     grid_of(tmp_path / "b", prompts_of(1, culture="India"))
     assert make("a", "b") == 0
     assert "survey-india-en.html" in capsys.readouterr().out
+
+
+def test_what_a_participant_sends_back_is_read_as_ranks_of_the_models(tmp_path, browser):
+    """From the grid through the browser to answers, with a translation and small pictures."""
+    sizes = dict.fromkeys(MODELS, (32, 32))
+    grid_of(tmp_path / "grid", prompts_of(2), sizes=sizes)
+    assert make("grid", "--contact", "Kim", "--languages", "ko") == 0
+    key = read_key(tmp_path / "scoft-survey")
+    (path,) = handed_out(tmp_path / "scoft-survey")
+    data, models = data_of(path), {}
+    for one in key.pages:
+        models |= one.pictures
+    wanted = ["Drittmodell", "base", "Zweitmodell"]
+    context = browser.new_context(offline=True, **DESKTOP)
+    page = page_of(context, path)
+    begun(page, culture="Korea")
+    for _ in range(len(data["pages"]) * len(data["items"])):
+        ids = ids_shown(page, data)
+        assert page.locator(".pick img").first.evaluate("e => e.naturalWidth") == 32
+        for model in wanted:
+            page.locator(".pick").nth([models[one] for one in ids].index(model)).click()
+        next_one(page)
+    name, sent = saved(page)
+    assert unharmed(page, path)
+    context.close()
+    assert not [model for model in MODELS if model in json.dumps(sent)]
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / name).write_text(json.dumps(sent), encoding="utf-8")
+    found = read_returns([tmp_path / "answers"], key)
+    assert {(one.model, one.rank) for one in found.answers} == {
+        (model, rank) for rank, model in enumerate(wanted, start=1)
+    }
+    assert len(found.answers) == 2 * 4 * 3
+    assert {one.prompt for one in found.answers} == {one.prompt for one in key.pages}
 
 
 def test_events_are_json_lines_for_programs(grid, capsys):
