@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import ConfigError
@@ -89,7 +90,8 @@ def place(
     """
     for block in blocks:
         if block.heading:
-            shown = shortened(block.heading, WIDTH - 2 * MARGIN, paper.width_of)
+            bold = partial(paper.width_of, weight="bold")
+            shown = shortened(block.heading, WIDTH - 2 * MARGIN, bold)
             middle = top - _HEADING / 2
             paper.text(MARGIN, middle, shown, weight="bold", va="center_baseline")
             top -= _HEADING

@@ -122,7 +122,7 @@ def square_plot(
 
 def _about(text: str) -> float:
     """About how wide a text in usual letters is, in points, before there is a paper."""
-    return 7.2 * width(text)
+    return 8.0 * (width(text) + text.count("\N{HORIZONTAL ELLIPSIS}"))
 
 
 def _draw_matrix(

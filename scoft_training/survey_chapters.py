@@ -155,7 +155,7 @@ def _whom(result: SurveyResult) -> Iterator[Part]:
     if few := [group for group in result.groups if people[group] < _FEW]:
         yield Words(
             f"Fewer than {_FEW} people: {listed(few)}. What so few say may look otherwise with the "
-            "next answers; the brackets behind the numbers tell how far."
+            "next answers."
         )
     found = Counter(finding.kind for finding in result.findings)
     if found:
@@ -254,8 +254,8 @@ def _models_table(result: SurveyResult, part: Slice, of: str) -> Table:
         "average rank",
         "pairs won",
         "came first",
-        "Noisy Bradley-Terry",
-        "place by MMSR and vote",
+        "Noisy\u00a0Bradley-Terry",
+        "MMSR\u00a0and vote: place",
     )
     known = any(one.average_rank.low is not None for one in part.models)
     brackets = f"; in brackets the {confidence(result)} interval" if known else ""
