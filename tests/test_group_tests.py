@@ -57,34 +57,34 @@ def test_p_values_of_places_are_uniform_where_places_do_nothing():
 
 
 def test_the_p_value_of_places_is_that_of_all_orders():
-    # Two pages of three pictures, in the same places, and one of two; A is best by far on a place
-    # of its own.
-    places = {"A": 2, "B": 1, "C": 3}
+    # Two pages of three pictures, in the same places, and two of two.
+    three, two = {"A": 2, "B": 1, "C": 3}, {"A": 2, "B": 1}
     answers = [
-        *ranked("ann", "1", {"A": 1, "B": 2, "C": 3}, places=places),
-        *ranked("ann", "2", {"A": 1, "B": 2, "C": 2}, places=places),
-        *ranked("ben", "1", {"A": 1, "B": 2}, places={"A": 2, "B": 1}),
+        *ranked("ann", "1", {"A": 2, "B": 3, "C": 1}, places=three),
+        *ranked("ann", "2", {"A": 2, "B": 2, "C": 1}, places=three),
+        *ranked("ben", "1", {"A": 1, "B": 2}, places=two),
+        *ranked("ben", "2", {"A": 1, "B": 1}, places=two),
     ]
     # By place, less the ranking's mean.
-    seen = [(0, -1, 1), (1 / 3, -2 / 3, 1 / 3), (0.5, -0.5, 0)]
+    seen = [(1, 0, -1), (1 / 3, 1 / 3, -2 / 3), (0.5, -0.5, 0), (0, 0, 0)]
     orders = [
         list(itertools.permutations(seen[0])),
         list(itertools.permutations(seen[1])),
         [(0.5, -0.5, 0), (-0.5, 0.5, 0)],
+        seen[3:],
     ]
 
     def moved(pages):
-        return (np.sum(pages, axis=0) ** 2 / [3, 3, 2]).sum()
+        return (np.sum(pages, axis=0) ** 2 / [4, 4, 2]).sum()
 
     reached = [moved(pages) > moved(seen) - 1e-9 for pages in itertools.product(*orders)]
     assert len(reached) == 72
     whole, item = position_biases(rank_table(answers), permutations=20_000, seed=0)
     assert whole.p_value == pytest.approx(np.mean(reached), abs=0.01)
-    assert (item.item, whole.pages) == ("alignment", 3)
-    # 14 of 8 pictures' ranks is the mean.
-    overall = 14 / 8
-    expected = [overall + one / count for one, count in ((5 / 6, 3), (-13 / 6, 3), (4 / 3, 2))]
-    assert whole.average_ranks == pytest.approx(expected)
+    assert (item.item, whole.pages) == ("alignment", 4)
+    # The ten pictures' ranks sum to 16.
+    away = [(11 / 6, 4), (-1 / 6, 4), (-5 / 3, 2)]
+    assert whole.average_ranks == pytest.approx([1.6 + one / count for one, count in away])
 
 
 def test_items_of_one_page_are_dealt_out_together():
@@ -210,27 +210,24 @@ def test_the_p_value_of_groups_is_that_of_all_ways_to_deal_people_out():
 
 
 def test_the_p_value_of_three_unequal_groups_is_that_of_all_ways():
-    firsts = np.array([5, 4, 3, 3, 1, 2, 4, 1])
     # So many of five pages with A first.
+    firsts = np.array([1, 1, 4, 2, 5, 1, 2, 1, 1])
     ranks = np.array([[(1, 2)] * one + [(2, 1)] * (5 - one) for one in firsts])[:, :, None]
-    averages = ranks[:, :, 0].mean(axis=1)
 
-    def apart(*groups):
-        means = [averages[list(one)].mean(axis=0) for one in groups]
-        return sum(
-            len(one) * ((mean - averages.mean(axis=0)) ** 2).sum()
-            for one, mean in zip(groups, means, strict=True)
-        )
+    def apart(groups):
+        return sum(len(one) * (firsts[list(one)].mean() - firsts.mean()) ** 2 for one in groups)
 
-    found, reached = apart((0, 1), (2, 3, 6), (4, 5, 7)), []
-    for one in itertools.combinations(range(8), 2):
-        left = set(range(8)) - set(one)
-        for other in itertools.combinations(sorted(left), 3):
-            reached.append(apart(one, other, tuple(left - set(other))) > found - 1e-9)
-    table = table_of(ranks, group=[0, 0, 1, 1, 2, 2, 1, 2])
-    whole, _ = disagreements(table, permutations=20_000, seed=0)
-    assert len(reached) == 560
-    assert whole.p_value == pytest.approx(np.mean(reached), abs=0.01)
+    everybody, ways = set(range(9)), []
+    for one in itertools.combinations(everybody, 2):
+        for other in itertools.combinations(everybody - set(one), 2):
+            ways.append((one, other, everybody - set(one) - set(other)))
+    found = apart([(0, 1), (2, 3), (4, 5, 6, 7, 8)])
+    whole, _ = disagreements(
+        table_of(ranks, group=[0, 0, 1, 1, 2, 2, 2, 2, 2]), permutations=20_000, seed=0
+    )
+    assert len(ways) == 756
+    reached = [apart(way) > found - 1e-9 for way in ways]
+    assert whole.p_value == pytest.approx(np.mean(reached), abs=0.015)
 
 
 def test_people_are_the_units_not_their_rankings():
@@ -301,11 +298,34 @@ def test_one_group_has_nobody_to_disagree_with():
     assert [one.item for one in disagreements(some, permutations=9, seed=0)] == [None, "alignment"]
 
 
-def test_a_model_that_a_person_never_saw_is_not_held_against_them():
-    table = grouped_table(3, apart=0, sizes=(8, 8), models=4)
-    table.ranks[table.participant == 2, 3] = 0
-    whole, *_ = disagreements(table, permutations=99, seed=0)
-    assert whole.p_value > 0.05
+def test_a_model_that_a_group_never_saw_does_not_tell_it_apart():
+    # All put A before B; the second group alone saw C, and put it last.
+    ranks = np.array([[1, 2, 0]] * 5 + [[1, 2, 3]] * 5)[:, None, None]
+    whole, *_ = disagreements(table_of(ranks, group=[0] * 5 + [1] * 5), permutations=99, seed=0)
+    assert (whole.p_value, whole.disagree) == (1, False)
+
+
+def test_what_a_person_ranked_in_another_group_is_not_held_against_their_own():
+    rng = np.random.default_rng(8)
+    answers = [
+        one
+        for person in range(10)
+        for page in "123"
+        for one in ranked(
+            str(person),
+            page,
+            dict(zip("ABC", (rng.permutation(3) + 1).tolist(), strict=True)),
+            culture="Peru" if person < 5 else "Togo",
+        )
+    ]
+    guest = [
+        one for page in "45" for one in ranked("1", page, {"A": 3, "B": 1, "C": 2}, culture="Togo")
+    ]
+    alone, with_guest = (
+        disagreements(rank_table(some), permutations=500, seed=0)[0]
+        for some in (answers, answers + guest)
+    )
+    assert with_guest.p_value == alone.p_value
 
 
 def test_holms_correction_by_hand():
