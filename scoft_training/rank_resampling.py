@@ -2,9 +2,9 @@
 
 People are the units: one person's rankings are alike, so intervals over rankings would be too
 narrow. The spread comes from a bootstrap, the ends from Student's t on an arcsine scale. Of five
-people's average ranks the percentiles of a bootstrap's "95 %" hold the true value in 85 % of trials,
-BCa's in 85 %, these ends in 95 %; all that was measured is in benchmarks/results.md. Pages and their
-pictures are taken as they are: other prompts might say something else.
+people's average ranks the percentiles of a bootstrap, plain or BCa, that promise 95 % hold the true
+value in 85 % of trials, these ends in 95 %; all that was measured is in benchmarks/results.md.
+Pages and their pictures are taken as they are: other prompts might say something else.
 """
 
 from __future__ import annotations
