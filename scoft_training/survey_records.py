@@ -169,7 +169,7 @@ class PositionBias:
     Attributes:
         item: None for all items together.
         average_ranks: by place, from the first; all places would have the same one.
-        p_value: of a permutation of the places, in (0, 1].
+        p_value: of a permutation of the places, in (0, 1]; of items after Holm's correction.
         pages: how many orders of pages it rests on.
     """
 
@@ -185,7 +185,8 @@ class Disagreement:
 
     Attributes:
         item: None for all items together.
-        p_value: of a permutation of people over groups, in (0, 1]; None where it cannot be tested.
+        p_value: of a permutation of people over groups, in (0, 1], of items after Holm's
+            correction; None with too few people for a test.
         winners: group -> the first tier by average rank.
         disagree: the winners share no model, or the test tells the groups apart.
         sentence: what to say before any pooled winner.
