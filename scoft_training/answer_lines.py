@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .answer_names import respelt
 from .answer_ranks import ranking_fault
 from .answer_records import Answer, RankingKey, in_order, who_of
 from .answer_tables import Row, Table, read_table, seconds_of, whole_number
@@ -46,7 +47,11 @@ def parse_answers(path: Path, name: str) -> tuple[list[Answer], list[Finding]]:
     table = read_table(path, name, _NEEDED, _OTHERS)
     findings = [Finding("flagged", name, note) for note in table.notes]
     findings += _odd_numbers(table, name)
-    lines = _filled([_line(row, table.delimiter) for row in table.rows])
+    lines = [_line(row, table.delimiter) for row in table.rows]
+    answers, told = respelt((one.answer for one in lines), f"{name}, ")
+    findings += told
+    pairs = zip(lines, answers, strict=True)
+    lines = _filled([dataclasses.replace(line, answer=answer) for line, answer in pairs])
     groups: dict[RankingKey, list[_Line]] = {}
     for one in lines:
         answer = one.answer

@@ -1,17 +1,68 @@
-"""Names of people and pages told apart: hand-made tables count them anew in every culture."""
+"""Names put in order, which people who make tables and fill pages do not see to.
+
+People and pages are told apart, since tables count them anew in every culture; cultures and
+countries are written alike.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from .answer_records import Answer, Who, who_of
 from .survey_records import Finding
 
-__all__ = ["names_apart", "pages_apart", "renamed"]
+__all__ = ["names_apart", "pages_apart", "renamed", "respelt"]
 
 _NOWHERE = "no culture"
+
+
+def respelt(
+    answers: Iterable[Answer], where: str = "", known: Iterable[str] = ()
+) -> tuple[list[Answer], list[Finding]]:
+    """Return answers in which a culture and a country are always written alike.
+
+    Phones begin some words with a capital and some not: of spellings that differ in case and spaces
+    alone, the commonest counts.
+
+    Args:
+        answers: in any order, which stays.
+        where: stands before what the findings are about, say a file's name.
+        known: cultures whose spelling is settled.
+    """
+    listed = list(answers)
+    cultures = _spellings(Counter(one.culture for one in listed), set(known))
+    countries = _spellings(Counter(one.country for one in listed), set())
+    findings = [
+        Finding(
+            "flagged",
+            f"{where}{kind} {written}",
+            f"It is read as {right!r}, as it is written elsewhere. If it is another {kind}, give "
+            "it a name of its own.",
+        )
+        for kind, spellings in (("culture", cultures), ("country", countries))
+        for written, right in spellings.items()
+        if written != right
+    ]
+    if not findings:
+        return listed, []
+    return [
+        dataclasses.replace(one, culture=cultures[one.culture], country=countries[one.country])
+        for one in listed
+    ], findings
+
+
+def _spellings(often: Mapping[str, int], settled: Container[str]) -> dict[str, str]:
+    """Return each spelling -> the one that counts."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(often):
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return {
+        name: max(names, key=lambda one: (one in settled, often[one]))
+        for names in alike.values()
+        for name in names
+    }
 
 
 def names_apart(people: Iterable[Who]) -> tuple[dict[Who, str], list[Finding]]:

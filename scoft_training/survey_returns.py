@@ -17,13 +17,14 @@ import dataclasses
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from .answer_checks import flags_of
 from .answer_folders import answer_files, in_reading_order, refusal
 from .answer_lines import parse_answers
-from .answer_names import names_apart, pages_apart
+from .answer_names import names_apart, pages_apart, respelt
 from .answer_records import Answer, Ranking, RankingKey, Who, in_order, rankings_of, who_of
 from .answer_tables import read_bounded, write_table
 from .errors import SurveyError
@@ -44,6 +45,10 @@ _LARGEST = 16 * 2**20
 """Bytes of a participant's file at most; one of a thousand pages is some 1 MB."""
 
 _COUNTS = "The answers count, unless you leave the participant out by name (`leave_out`)."
+
+
+Tables: TypeAlias = Mapping[str, Mapping[RankingKey, Ranking]]
+"""Each table's rankings, by its name."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def read_returns(paths: Sequence[Path], key: SurveyKey | None) -> Returns:
             f"survey's {KEY_NAME}, too, which `scoft survey make` wrote beside hand-out/."
         )
     sheets: list[Sheet] = []
-    tables: dict[str, dict[RankingKey, Ranking]] = {}
+    tables: dict[str, Mapping[RankingKey, Ranking]] = {}
     for file in files:
         try:
             if file.is_table or key is None:
@@ -126,7 +131,7 @@ def _write(path: Path, kind: type[Comment | Participant], rows: Iterable[Any]) -
 
 def _together(
     sheets: Sequence[Sheet],
-    tables: Mapping[str, Mapping[RankingKey, Ranking]],
+    tables: Tables,
     findings: list[Finding],
     *,
     allow_ties: bool,
@@ -134,12 +139,14 @@ def _together(
     """Return what counts of everybody's files and of all tables."""
     sheets, told = _one_each(sheets)
     findings += told
+    sheets, tables, told = _alike(sheets, tables)
+    findings += told
     own = rankings_of(answer for sheet in sheets for answer in sheet.answers)
     rankings, told = _with_tables(own, tables)
     findings += told
     if not rankings:
         raise SurveyError(_nothing(findings))
-    people = {(one.participant, one.culture, one.country): one for one in _people(sheets, tables)}
+    people = _people(sheets, tables)
     counting = {who for who, _, _ in rankings}
     names, told = names_apart(counting)
     findings += told
@@ -171,7 +178,10 @@ def _together(
         ),
         participants=tuple(
             sorted(
-                (dataclasses.replace(people[who], participant=name) for who, name in names.items()),
+                (
+                    dataclasses.replace(people[who], participant=name, culture=who[1])
+                    for who, name in names.items()
+                ),
                 key=lambda one: (one.culture, one.participant),
             )
         ),
@@ -180,17 +190,34 @@ def _together(
     )
 
 
-def _people(
-    sheets: Sequence[Sheet], tables: Mapping[str, Mapping[RankingKey, Ranking]]
-) -> list[Participant]:
-    """Return whom the tables name, by the first that does, then who sent a file, who comes last."""
+def _alike(sheets: Sequence[Sheet], tables: Tables) -> tuple[list[Sheet], Tables, list[Finding]]:
+    """Return all answers with cultures and countries written alike, and what was changed."""
+    read = [one for sheet in sheets for one in sheet.answers]
+    read += [one for of in tables.values() for ranking in of.values() for one in ranking]
+    answers, findings = respelt(read, known=[sheet.person.culture for sheet in sheets])
+    rest = iter(answers)
+    return (
+        [
+            dataclasses.replace(sheet, answers=tuple(islice(rest, len(sheet.answers))))
+            for sheet in sheets
+        ],
+        {
+            name: rankings_of(islice(rest, sum(len(ranking) for ranking in of.values())))
+            for name, of in tables.items()
+        },
+        findings,
+    )
+
+
+def _people(sheets: Sequence[Sheet], tables: Tables) -> dict[Who, Participant]:
+    """Return whom the first table names that does, and who sent a file, whose own words count."""
     found: dict[Who, Participant] = {}
     for name, rankings in sorted(tables.items()):
         for who, _, _ in rankings:
             participant, culture, country = who
             person = Participant(participant, culture, "", country, None, "", "", "", name)
             found.setdefault(who, person)
-    return [*found.values(), *(sheet.person for sheet in sheets)]
+    return found | {who_of(sheet.answers[0]): sheet.person for sheet in sheets if sheet.answers}
 
 
 def _one_each(sheets: Sequence[Sheet]) -> tuple[list[Sheet], list[Finding]]:
@@ -248,7 +275,7 @@ def _seconds_since(moment: str) -> float:
 
 
 def _with_tables(
-    own: Mapping[RankingKey, Ranking], tables: Mapping[str, Mapping[RankingKey, Ranking]]
+    own: Mapping[RankingKey, Ranking], tables: Tables
 ) -> tuple[dict[RankingKey, Ranking], list[Finding]]:
     """Return each ranking once: of the participant's own file, else of the tables that agree."""
     found = dict(own)

@@ -199,6 +199,25 @@ def test_culture_and_country_need_to_be_written_once_only(tmp_path):
     assert not findings
 
 
+def test_a_country_in_other_letters_or_spaces_is_the_same_one(tmp_path):
+    head = f"{HEAD},culture,country"
+    lines = [f"{line},Korea,South Korea" for line in ranking("1234", "p1")]
+    lines[1] = lines[1].replace("South Korea", "south  korea")
+    lines += [f"{line},KOREA,South Korea" for line in ranking("1234", "p2")[:2]]
+    lines += [f"{line},Korea," for line in ranking("1234", "p2")[2:]]
+    answers, findings = read(tmp_path, *lines, head=head)
+    assert {(one.participant, one.culture, one.country) for one in answers} == {
+        ("p1", "Korea", "South Korea"),
+        ("p2", "Korea", "South Korea"),
+    }
+    assert len(answers) == 8
+    assert [(one.kind, one.where) for one in findings] == [
+        ("flagged", "hand.csv, culture KOREA"),
+        ("flagged", "hand.csv, country south  korea"),
+    ]
+    assert "It is read as 'Korea', as it is written elsewhere." in findings[0].sentence
+
+
 def test_places_count_only_if_they_are_one_each(tmp_path):
     head = f"{HEAD},position,seconds"
     good = [

@@ -13,6 +13,7 @@ from survey_filling import begun, ids_shown, next_one, page_of, saved, to_overvi
 from survey_grid import MODELS, grid_of, prompts_of
 
 from scoft_training.answer_records import in_order
+from scoft_training.answer_tables import write_table
 from scoft_training.errors import SurveyError
 from scoft_training.participant_files import Comment
 from scoft_training.survey_answers import write_answers
@@ -153,6 +154,29 @@ def test_whoever_has_no_answers_changes_nobodys_name(tmp_path):
     assert [one.culture for one in returns.participants] == ["Korea"]
 
 
+def test_countries_are_written_alike_over_all_files_and_participants_keep_their_words(tmp_path):
+    said = ["Corea", "corea", "corea ", "Corea", "Corea"]
+    files = [SURVEY.file_of(number) for number in range(5)]
+    for file, country in zip(files, said, strict=True):
+        file["declared"]["country"] = country
+    write_files(tmp_path, {f"{number}.json": file for number, file in enumerate(files)})
+    own = [one for one in SURVEY.answers if one.participant == SURVEY.people[0]]
+    table = [dataclasses.replace(one, participant="t", culture="KOREA", country="") for one in own]
+    write_answers(tmp_path / "t.csv", table)
+    returns = read_returns([tmp_path], KEY)
+    assert {(one.culture, one.country) for one in returns.answers} == {
+        ("Korea", "Corea"),
+        ("Korea", ""),
+    }
+    people = {one.participant: (one.culture, one.country) for one in returns.participants}
+    assert people[SURVEY.people[1]] == ("Korea", "corea")
+    assert people["t"] == ("Korea", "")
+    assert [(one.kind, one.where) for one in returns.findings] == [
+        ("flagged", "country corea"),
+        ("flagged", "culture KOREA"),
+    ]
+
+
 def test_findings_stand_by_kind_then_file_then_line(tmp_path):
     ranks = [["x", "1"], ["1", "3"]]
     lines = [
@@ -219,7 +243,10 @@ def test_a_file_that_is_too_large_is_refused(tmp_path, monkeypatch):
 
 def test_results_the_key_and_hidden_files_in_the_folder_are_passed_over(tmp_path):
     folder = write_files(tmp_path / "in", SURVEY.files)
+    (folder / "by mail").mkdir()
+    (folder / FIRST).rename(folder / "by mail" / FIRST)
     plain = read_returns([folder], KEY)
+    assert len(plain.answers) == len(SURVEY.answers)
     write_key(folder / "survey-key.json", KEY)
     (folder / "readme.txt").write_text("Answers of March", encoding="utf-8")
     for place in (folder, folder / "results"):
@@ -227,7 +254,7 @@ def test_results_the_key_and_hidden_files_in_the_folder_are_passed_over(tmp_path
         write_comments(place / "comments.csv", [])
         write_participants(place / "participants.csv", plain.participants)
         (place / "results.json").write_text("{}", encoding="utf-8")
-        write_answers(place / "tables" / "average_ranks.csv", [])
+        write_table(place / "tables" / "average_ranks.csv", ["model", "average_rank"], [["SD", 3]])
     (folder / f"._{FIRST}").write_bytes(b"\0\5\x16\7")
     write_files(folder / ".trash", {"x.json": {}})
     assert read_returns([folder], KEY) == plain
