@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from made_answers import made_survey
 
+from scoft_training import survey_analysis
 from scoft_training.errors import ConfigError, SurveyError
 from scoft_training.events import PhaseEvent, StopRequested
 from scoft_training.survey_analysis import analyse
 from scoft_training.survey_config import SurveyAnalysisConfig
 from scoft_training.survey_key import ITEMS
-from scoft_training.survey_records import Finding
+from scoft_training.survey_records import Difference, Finding
 from scoft_training.survey_results import result_from_json, result_to_json
 
 CONFIG = SurveyAnalysisConfig(resamples=100)
@@ -188,6 +189,23 @@ def test_countries_make_groups_too(survey):
     result = analysed(survey.answers, replace(CONFIG, group_by="country"))
     assert result.group_by == "country"
     assert result.groups == tuple(sorted(f"Land of {one}" for one in survey.cultures))
+
+
+def test_crowd_kit_is_asked_once_a_slice_and_only_where_it_is_wanted(survey, monkeypatch):
+    asked = []
+
+    def differences(compared, nbt, vote, *, group, item):
+        asked.append((group, item))
+        assert len(compared.left) == 6 * len(ranks_of_rankings(chosen(survey, group, item)))
+        assert len(nbt.scores) == len(vote.wins) == 4
+        return [Difference("MMSR", group, item, "a", "b", "It differs.")]
+
+    monkeypatch.setattr(survey_analysis, "crowd_kit_differences", differences)
+    assert analysed(survey.answers).differences == ()
+    assert not asked
+    result = analysed(survey.answers, replace(CONFIG, engine="crowd-kit"))
+    assert asked == [(part.group, part.item) for part in result.slices]
+    assert [(one.group, one.item) for one in result.differences] == asked
 
 
 def test_one_person_has_no_intervals_no_agreement_and_no_model_of_people():
