@@ -11,7 +11,7 @@ from scoft_training.survey_key import ITEMS
 from scoft_training.survey_texts import survey_texts
 
 SURVEY = "0123456789abcdef"
-PAGES = ("1a" * 4, "2b" * 4, "3c" * 4)
+PAGES = tuple(f"{number}a" * 4 for number in range(1, 10))
 
 
 def picture_ids(page: int, count: int = 4) -> list[str]:
@@ -32,7 +32,7 @@ def made_data(language: str = "en", *, pages: int = 3, count: int = 4, **fields:
 
     Args:
         language: of the texts.
-        pages: how many, three at most.
+        pages: how many, nine at most.
         count: pictures on each.
         fields: what is to be another than usual.
     """
@@ -58,7 +58,7 @@ def made_data(language: str = "en", *, pages: int = 3, count: int = 4, **fields:
             for page, one in enumerate(ids)
         ],
         "pictures": {
-            one: picture_data(60 * number + 20 * page)
+            one: picture_data(60 * number + 6 * page)
             for page, row in enumerate(ids)
             for number, one in enumerate(row)
         },

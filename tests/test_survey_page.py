@@ -214,6 +214,11 @@ def test_a_finger_on_a_picture_scrolls_and_drags_nothing(browser, path):
         touches(page, line((x, y), (x, y - 200)))
         page.wait_for_function("before => scrollY > before + 50", arg=before)
         assert badges(page) == ["", "", "", ""]
+        # Nor does a finger that moves to the side, where the page has nowhere to scroll to.
+        image.tap()
+        x, y = middle(image)
+        touches(page, line((x, y), (x + 160, y)))
+        assert badges(page) == ["1", "", "", ""]
 
 
 def test_keys_move_take_away_and_say_what_happened(browser, path):

@@ -70,6 +70,43 @@ def test_two_tabs_of_one_survey_do_not_undo_each_other(browser, path):
         assert badges(other) == ["2", "", "", "1"]
 
 
+def test_every_change_is_kept_at_once_so_that_a_crash_loses_nothing(browser, path):
+    def kept():
+        return page.evaluate("JSON.parse(localStorage.getItem(Object.keys(localStorage)[0]))")
+
+    def first_page():
+        return kept()["pages"][kept()["order"][0]]
+
+    with opened(browser, path, made_data()) as page:
+        begun(page)
+        page.locator(".pick").nth(2).click()
+        assert list(first_page()["items"]["alignment"]["places"].values()) == [1]
+        page.locator(".pick").nth(2).press("4")
+        assert list(first_page()["items"]["alignment"]["places"].values()) == [4]
+        page.locator(".comment summary").click()
+        page.fill("#comment", "so it is")
+        assert first_page()["comment"] == "so it is"
+        next_one(page)
+        assert kept()["at"] == {"step": "page", "page": 0, "item": 1}
+        to_overview(page)
+        page.fill("#last-word", "and so")
+        assert kept()["comment"] == "and so"
+
+
+def test_a_tab_that_is_left_does_not_bring_back_what_was_before(browser, path):
+    with opened(browser, path, made_data()) as page:
+        begun(page)
+        # The news of the other tab comes too late for this one.
+        late = "addEventListener('storage', (event) => event.stopImmediatePropagation(), true)"
+        page.add_init_script(late)
+        page.reload()
+        other = page_of(page.context, path)
+        other.locator(".pick").nth(3).click()
+        assert badges(page) == ["", "", "", ""]
+        page.reload()
+        assert badges(page) == ["", "", "", "1"]
+
+
 def test_another_language_of_the_survey_goes_on_where_this_one_was(browser, path, tmp_path):
     with opened(browser, path, made_data("en")) as page:
         begun(page)
