@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -148,9 +149,12 @@ def _text(text: str | None, file: Path | None, flag: str) -> str:
 
 
 def _say_what_next(out: Path) -> None:
-    from .survey_key import KEY_NAME
+    from .survey_key import KEY_NAME, read_key
     from .survey_making import handed_out
 
+    key = read_key(out)
+    for culture, pages in Counter(page.culture for page in key.pages).items():
+        print(f"{culture}: {pages} pages with a picture of each of {len(key.models)} models")
     for path in handed_out(out):
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
     print(

@@ -80,7 +80,7 @@ def _key(
                 culture=page.culture,
                 prompt=page.prompt,
                 seed=page.seed,
-                pictures={one: pictures[one] for one in sorted(pictures)},
+                pictures=pictures,
             )
         )
     return SurveyKey(

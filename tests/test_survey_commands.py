@@ -34,14 +34,15 @@ def test_a_survey_is_made_and_its_end_says_what_to_do_next(grid, tmp_path, capsy
     assert make("grid", "--languages", "en,ko", "--contact", "Kim") == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines[:2]] == [
+    assert lines[0] == "Korea: 3 pages with a picture of each of 3 models"
+    assert [line.split()[0] for line in lines[1:3]] == [
         "scoft-survey/hand-out/survey-korea-en.html",
         "scoft-survey/hand-out/survey-korea-ko.html",
     ]
-    assert all(line.endswith(" MB") for line in lines[:2])
-    assert [line.partition(":")[0] for line in lines[2:]] == ["Hand out", "Collect", "Read"]
-    assert "keep scoft-survey/survey-key.json" in lines[2]
-    assert lines[4] == "Read: scoft survey aggregate answers --key scoft-survey/survey-key.json"
+    assert all(line.endswith(" MB") for line in lines[1:3])
+    assert [line.partition(":")[0] for line in lines[3:]] == ["Hand out", "Collect", "Read"]
+    assert "keep scoft-survey/survey-key.json" in lines[3]
+    assert lines[5] == "Read: scoft survey aggregate answers --key scoft-survey/survey-key.json"
     assert "survey: 3/3" in err
     assert (tmp_path / "scoft-survey" / "survey-key.json").is_file()
 

@@ -8,6 +8,7 @@ import json
 import re
 import threading
 
+import filelock
 import pytest
 from PIL import Image
 from survey_grid import MODELS, data_of, grid_of, lora_digest, picture, prompts_of
@@ -408,6 +409,18 @@ def test_two_at_once_end_with_one_key(grid, tmp_path):
     key = read_key(tmp_path / "s")
     data = data_of(handed_out(tmp_path / "s")[0])
     assert {one["page"] for one in data["pages"]} == {one.page for one in key.pages}
+
+
+def test_a_folder_that_another_program_fills_is_left_to_it(grid, tmp_path, monkeypatch):
+    monkeypatch.setattr("scoft_training.survey_making._LOCK_SECONDS", 0.05)
+    make(grid, tmp_path / "s")
+    before = [file_sha256(path) for path in handed_out(tmp_path / "s")]
+    with (
+        filelock.FileLock(tmp_path / "s" / f"{KEY_NAME}.lock"),
+        pytest.raises(OutputError, match="another program has been writing it"),
+    ):
+        make(grid, tmp_path / "s", title="another")
+    assert [file_sha256(path) for path in handed_out(tmp_path / "s")] == before
 
 
 def test_a_full_disk_leaves_the_earlier_page(grid, tmp_path, monkeypatch):
