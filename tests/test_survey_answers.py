@@ -178,6 +178,24 @@ def test_a_number_in_two_cultures_is_two_people_and_two_pages(tmp_path):
     assert [one.where for one in findings] == ["participant 7"]
 
 
+def test_many_names_are_told_in_one_sentence(tmp_path):
+    lines = [
+        f"{line},{culture}"
+        for culture in ("Korea", "")
+        for number in range(5)
+        for line in ranking("1234", f"{number}", f"{number}")
+    ]
+    # Lines without a culture are their participant's, unless that has lines of two.
+    lines += [f"{line},Mexico" for number in range(5) for line in ranking("1234", number, number)]
+    _, findings = read(tmp_path, *lines, head=f"{HEAD},culture")
+    assert [one.where for one in findings] == [
+        "participant 0, 1, 2 and 2 more",
+        "page 0, 1, 2 and 2 more",
+    ]
+    assert "0 (Korea), 0 (Mexico), 0 (no culture)" in findings[0].sentence
+    assert "(no culture, Korea, Mexico)" in findings[1].sentence
+
+
 def test_a_country_tells_people_apart_too_and_names_stay_unique(tmp_path):
     head = f"{HEAD},country"
     lines = [f"{line},KR" for line in ranking("1234", "7")]
