@@ -192,7 +192,10 @@ def _disagreement(result: SurveyResult) -> Iterator[Part]:
 
 
 def _row(one: Disagreement) -> tuple[str, ...]:
-    first = "; ".join(f"{isolated(group)}: {listed(of)}" for group, of in one.winners.items() if of)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for group, models in one.winners.items():
+        groups.setdefault(models, []).append(group)
+    first = "; ".join(f"{listed(of)} ({listed(who)})" for of, who in groups.items() if of)
     if one.p_value is None:
         return question(one.item), "cannot be told", "-", first or "-"
     told = "yes" if one.p_value <= CHANCE else "not shown"

@@ -122,7 +122,7 @@ def group_agreement(result: SurveyResult) -> list[list[float | None]]:
         places.setdefault(person.group, []).append(at)
 
     def between(one: str, other: str) -> float | None:
-        found = [result.agreement[a][b] for a in places[one] for b in places[other] if a != b]
+        found = [result.agreement[a][b] for a in places[one] for b in places[other]]
         known = [value for value in found if value is not None]
         return statistics.fmean(known) if known else None
 

@@ -61,8 +61,9 @@ _METHODS = (
         "Brackets",
         "intervals over people: how far the numbers could lie elsewhere had other people of the "
         "same groups been asked. People are drawn anew many times (bootstrap), each with all of "
-        "their answers; the ends are Student's t with that spread. Pages and pictures are taken as "
-        "they are: other prompts might give other numbers.",
+        "their answers; the ends are Student's t with that spread. Where all say the same, the "
+        "interval allows for as large a share of others as so many people can miss. Pages and "
+        "pictures are taken as they are: other prompts might give other numbers.",
     ),
     (
         "Kendall's W",

@@ -98,6 +98,7 @@ def test_a_difference_that_chance_may_have_made_is_not_called_one():
         ("cannot be told", "-"),
         ("yes", "0.001"),
     ]
+    assert table.rows[0][3] == "+MPC (Korea and Mexico); SD (나이지리아)"
 
 
 def test_one_group_says_nothing_of_disagreement():
