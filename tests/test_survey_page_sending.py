@@ -100,6 +100,32 @@ def test_answers_can_be_copied_as_text(browser, path):
         assert file["comment"] == "all well, \U0001f642"
 
 
+SHARING = """Object.assign(Navigator.prototype, {
+  canShare: ({ files }) => files.every(({ type }) => type === "application/json"),
+  share: async ({ files: [file] }) => {
+    globalThis.shared = [file.name, await file.text()];
+    throw new DOMException("changed their mind", "AbortError");
+  },
+});"""
+
+
+def test_the_device_s_own_sharing_gets_the_file_where_it_takes_files(browser, path):
+    with opened(browser, path, made_data()) as page:
+        begun(page)
+        to_overview(page)
+        assert page.get_by_role("button", name=ENGLISH["end.share"]).count() == 0
+        page.add_init_script(SHARING)
+        page.reload()
+        page.fill("#last-word", "after all")
+        page.get_by_role("button", name=ENGLISH["end.share"]).click()
+        page.wait_for_function("globalThis.shared")
+        name, file = saved(page)
+        shared = page.evaluate("globalThis.shared")
+        assert [shared[0], json.loads(shared[1])] == [name, file]
+        assert file["comment"] == "after all"
+        assert page.wrong == []
+
+
 def test_the_last_step_says_where_to_send_the_file(browser, path):
     with opened(browser, path, made_data(contact="")) as page:
         begun(page)
@@ -108,9 +134,10 @@ def test_the_last_step_says_where_to_send_the_file(browser, path):
         assert name in page.locator(".saved").inner_text()
         assert ENGLISH["contact.unknown"] in page.locator(".overview").inner_text()
         assert page.get_by_role("button", name="Send to").count() == 0
-    with opened(browser, path, made_data()) as page:
+    with opened(browser, path, made_data(contact="Mina (survey@example.org).")) as page:
         begun(page)
         to_overview(page)
+        assert "Mina (survey@example.org)." in page.locator(".overview").inner_text()
         link = page.get_by_role("link", name="survey@example.org")
         assert link.get_attribute("href") == "mailto:survey@example.org"
 

@@ -229,7 +229,7 @@ def test_an_unknown_language_is_told_with_the_nearest_and_the_way_out():
         language_file("de")
 
 
-def test_a_wheel_brings_the_texts(tmp_path):
+def test_a_wheel_brings_the_texts_and_the_page(tmp_path):
     """Built from a copy, since building leaves files beside the sources."""
     source = tmp_path / "source"
     skipped = shutil.ignore_patterns("__pycache__", "weights")
@@ -242,3 +242,6 @@ def test_a_wheel_brings_the_texts(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert names >= {f"scoft_training/survey_texts/{language}.json" for language in LANGUAGES}
+    page = {path.name for path in (ROOT / "scoft_training" / "survey_page").iterdir()}
+    assert "page.css" in page
+    assert names >= {f"scoft_training/survey_page/{name}" for name in page}

@@ -5,6 +5,8 @@ import { ask } from "./dialogs.mjs";
 import { button, element, foreign } from "./dom.mjs";
 import { copyText, postForm, saveFile, sharing } from "./files.mjs";
 
+const MAIL = /([^\s@<>()?&,;:]+@[^\s@<>()?&,;:]+\.[^\s@<>()?&,;:]*[^\s@<>()?&,;:.])/u;
+
 /** Save the file, and say so. */
 export function saveAnswers({ answers, data, words, say }) {
   const name = fileName(answers, data);
@@ -43,8 +45,13 @@ export function sendingSection(app) {
 
 function contactOf(contact, words) {
   if (!contact) return words("contact.unknown");
-  const isMail = /^[^\s@<>?&]+@[^\s@<>?&]+\.[^\s@<>?&]+$/u.test(contact);
-  return isMail ? foreign(contact, "a", { href: `mailto:${contact}` }) : foreign(contact);
+  const shown = foreign("");
+  shown.append(
+    ...contact
+      .split(MAIL)
+      .map((part, at) => (at % 2 ? foreign(part, "a", { href: `mailto:${part}` }) : part)),
+  );
+  return shown;
 }
 
 function shareButton({ answers, data, words }) {
