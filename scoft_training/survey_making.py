@@ -108,7 +108,7 @@ def make_survey(
         grids, culture=request.culture, models=request.models, config=request.config
     )
     translations = read_translations(request.translations, [one.language for one in texts])
-    yield from map(WarningEvent, (*chosen.warnings, *_advice(request, grids, chosen, translations)))
+    yield from map(WarningEvent, chosen.warnings)
     _require_place(request.out)
     with locked(request.out / KEY_NAME, seconds=_LOCK_SECONDS):
         remove_leftovers(request.out)
@@ -118,6 +118,7 @@ def make_survey(
             "form_target": request.form_target.strip(),
         }
         key = kept_key(request.out, chosen, request.config.allow_ties, settings)
+        yield from map(WarningEvent, _advice(request, grids, chosen, translations))
         making = _Making(request, chosen, key, texts, translations, stop_check(should_stop))
         yield from making.events()
 
@@ -308,7 +309,7 @@ def _advice(
     yield from translations.warnings(known, list(dict.fromkeys(one.prompt for one in chosen.pages)))
     if not request.contact.strip():
         yield (
-            "There is no --contact, so participants with questions are told to ask whoever gave "
+            "`contact` is empty, so participants with questions are told to ask whoever gave "
             "them the page."
         )
     if urlsplit(request.form_target.strip()).scheme == "http":

@@ -121,7 +121,7 @@ def _models(grids: Sequence[Grid], wanted: Sequence[str]) -> tuple[str, ...]:
             if name not in names:
                 raise ConfigError(
                     f"{grid.folder}: has no model called {name!r}, and another grid has. Draw it "
-                    "with `scoft grid`, or name the models to compare with --models; all grids "
+                    "with `scoft grid`, or name the models to compare in `models`; all grids "
                     f"have {', '.join(common) or 'none in common'}."
                 )
     if len(chosen) < 2:
@@ -132,7 +132,7 @@ def _models(grids: Sequence[Grid], wanted: Sequence[str]) -> tuple[str, ...]:
     if len(chosen) > MOST_MODELS:
         raise ConfigError(
             f"A survey compares at most {MOST_MODELS} models, and there are {len(chosen)}: "
-            f"{', '.join(chosen)}. Name those to compare with --models."
+            f"{', '.join(chosen)}. Name those to compare in `models`."
         )
     return tuple(chosen)
 
@@ -165,7 +165,7 @@ def _candidates(
         raise DatasetError(
             f"{grid.folder}: there is no prompt of which every model has a picture; {fewest!r} has "
             f"the fewest ({counts[fewest]}). Draw what is missing with `scoft grid`, or leave that "
-            "model out with --models."
+            "model out of `models`."
         )
     return found, incomplete
 
@@ -179,7 +179,7 @@ def _culture(grid: Grid, prompt: GridPrompt, culture: str | None) -> str:
     if len(named) == 1:
         return named[0]
     raise ConfigError(
-        f"{grid.folder}: the prompt {prompt.text[:60]!r} names no culture. Say with --culture "
+        f"{grid.folder}: the prompt {prompt.text[:60]!r} names no culture. Say in `culture` "
         "whose people are asked."
     )
 

@@ -473,7 +473,7 @@ def test_what_the_organiser_should_know_is_told(grid, tmp_path):
     events = make(grid, tmp_path / "s", contact=" ", form_target="http://example.org/a")
     told = [one.message for one in events if isinstance(one, WarningEvent)]
     assert len(told) == 2
-    assert "There is no --contact" in told[0]
+    assert "`contact` is empty" in told[0]
     assert "would travel unencrypted" in told[1]
 
 

@@ -115,7 +115,7 @@ def test_cultures_of_prompts_make_page_sets_of_their_own_each_with_its_own_choic
 def test_a_prompt_without_culture_takes_the_one_that_is_named_or_that_its_grid_has(tmp_path):
     plain = GridPrompt("a cup", "test", (7,))
     lone = grid_of(tmp_path / "lone", [plain])
-    with pytest.raises(ConfigError, match="lone: the prompt 'a cup' names no culture. Say with "):
+    with pytest.raises(ConfigError, match="lone: the prompt 'a cup' names no culture. Say in "):
         chosen(lone)
     assert [page.culture for page in chosen(lone, culture=" Korea ").pages] == ["Korea"]
     beside = grid_of(tmp_path / "beside", [plain, *prompts_of(1, culture="India")])
