@@ -25,7 +25,7 @@ from scoft_training.events import FinishedEvent, PhaseEvent, StoppedEvent, Warni
 from scoft_training.files import file_sha256
 from scoft_training.grids import GridPrompt
 from scoft_training.survey_config import SurveyConfig
-from scoft_training.survey_key import ITEMS, KEY_NAME, read_key
+from scoft_training.survey_key import ITEMS, KEY_NAME, keyed_id, read_key
 from scoft_training.survey_making import SurveyRequest, handed_out, make_survey
 
 SEED = 424_242_421
@@ -201,6 +201,22 @@ def test_no_order_and_no_id_tells_a_model(tmp_path):
     first, second = read_key(tmp_path / "t"), read_key(tmp_path / "u")
     assert first.secret != second.secret
     assert not {one.page for one in first.pages} & {one.page for one in second.pages}
+
+
+def test_an_id_that_is_taken_is_not_given_twice(tmp_path, monkeypatch):
+    """With two digits instead of eight, 240 ids out of 256 cannot but fall together."""
+    monkeypatch.setattr(
+        "scoft_training.survey_keeping.keyed_id",
+        lambda secret, *what, digits=8: keyed_id(secret, *what, digits=2).rjust(digits, "0"),
+    )
+    tiny = dict.fromkeys(MODELS, (4, 4))
+    grid = grid_of(tmp_path / "g", prompts_of(60, seeds=(SEED,)), sizes=tiny)
+    make(grid, tmp_path / "s", config={"pages": 0})
+    key = read_key(tmp_path / "s")
+    ids = [one.page for one in key.pages] + [one for page in key.pages for one in page.pictures]
+    assert len(set(ids)) == 240
+    make(grid, tmp_path / "s", config={"pages": 0})
+    assert read_key(tmp_path / "s") == key
 
 
 def test_sizes_and_encoding_agree_across_models_that_drew_in_others(tmp_path):
