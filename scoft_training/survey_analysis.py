@@ -246,7 +246,7 @@ def _nbt_order(one: _Slice) -> Order:
 def _vote_method(vote: Vote | None) -> str:
     """Return in words how people were weighed."""
     if vote is None:
-        return "no vote: nobody ranked one picture before another"
+        return "nobody ranked one picture before another, so there is no vote"
     weighed = [group for group in vote.groups if not group.reason]
     told = []
     if weighed:
@@ -254,7 +254,7 @@ def _vote_method(vote: Vote | None) -> str:
         told.append(f"MMSR for {_people_count(weighed)}{apart}")
     for reason in dict.fromkeys(group.reason for group in vote.groups if group.reason):
         alike = [group for group in vote.groups if group.reason == reason]
-        told.append(f"each counts the same for {_people_count(alike)}: {reason}")
+        told.append(f"{_people_count(alike)} with equal weight: {reason}")
     return "; ".join(told)
 
 

@@ -14,6 +14,7 @@ from .text_tables import aligned, decimals, number, ranged
 __all__ = ["summary"]
 
 _FIRST_FINDINGS = 5
+_METHODS = 3
 _MOVED = 0.05
 """Places moved the ranks where chance alone does as much in fewer cases than these."""
 
@@ -52,7 +53,8 @@ def _whom(result: SurveyResult) -> Iterator[str]:
     ties = f", {whole.ties} of them tied" if whole.ties else ""
     yield f"Rankings: {whole.rankings}, with {whole.comparisons} pairs of pictures{ties}"
     confidence = result.settings.get("confidence")
-    if isinstance(confidence, float):
+    known = any(one.average_rank.low is not None for one in whole.models)
+    if known and isinstance(confidence, float):
         yield f"In brackets: the {100 * confidence:g} % interval, had other people been asked."
 
 
@@ -101,7 +103,8 @@ def _orders(part: Slice) -> Iterator[str]:
     ):
         methods.setdefault(order_text(order) or "cannot be told", []).append(method)
     for order_in_words, names in methods.items():
-        yield f"By {' and '.join(names) if len(names) < 3 else 'all methods'}: {order_in_words}"
+        by = "all methods" if len(names) == _METHODS else ", and by ".join(names)
+        yield f"By {by}: {order_in_words}"
 
 
 def _agreement(part: Slice) -> str:

@@ -1,6 +1,7 @@
 """The analysis puts numbers where they belong, whatever the answers lack."""
 
 import itertools
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,9 @@ from scoft_training.survey_analysis import analyse
 from scoft_training.survey_config import SurveyAnalysisConfig
 from scoft_training.survey_key import ITEMS
 from scoft_training.survey_records import Difference, Finding
+from scoft_training.survey_report import report_text
 from scoft_training.survey_results import result_from_json, result_to_json
+from scoft_training.survey_summary import summary
 
 CONFIG = SurveyAnalysisConfig(resamples=100)
 REVERSED = {
@@ -240,7 +243,7 @@ def test_where_all_is_tied_there_is_one_tier_and_no_vote(people):
         assert part.average_order == (tuple(sorted(result.models)),)
         assert part.ties == part.comparisons
         assert part.vote_order == ()
-        assert part.vote_method == "no vote: nobody ranked one picture before another"
+        assert part.vote_method == "nobody ranked one picture before another, so there is no vote"
         assert part.kendalls_w is None
         assert {one.vote_wins for one in part.models} == {None}
         assert {one.win_rate.mean for one in part.models} == {0.5}
@@ -295,6 +298,23 @@ def test_without_places_there_is_no_bias_to_tell(survey):
     assert result.position_bias == ()
     assert {one.nbt_bias for one in result.people} == {None}
     assert None not in {one.nbt_skill for one in result.people}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"cultures": {"Korea": 1}, "pages": 1},
+        {"cultures": {"Korea": 1, "Mexico": 1}, "pages": 1},
+        {"cultures": {"Korea": 2}, "models": ("a", "b"), "strengths": (0, 1), "pages": 1},
+        {"cultures": {"Korea": 3, "Mexico": 2}, "pages": 2, "ties": 1.0},
+    ],
+)
+def test_few_answers_are_told_without_words_for_no_number(fields):
+    answers = made_survey(**fields).answers
+    for some in (answers, [replace(one, position=None, country="") for one in answers]):
+        result = analysed(some)
+        for text in (summary(result), report_text(result)):
+            assert not re.search(r"\bnan\b|\bNone\b|\binf\b", text)
 
 
 def test_no_answers_and_other_groups_are_refused(survey):

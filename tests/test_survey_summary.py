@@ -53,7 +53,7 @@ def test_each_item_has_its_table(heading, item):
 def test_methods_that_agree_share_a_line():
     result = made_result()
     lines = block(summary(result), "All items")
-    assert f"  By average rank and Noisy Bradley-Terry: {' > '.join(MODELS)}" in lines
+    assert f"  By average rank, and by Noisy Bradley-Terry: {' > '.join(MODELS)}" in lines
     assert "  By MMSR and vote: +MPC > +MP > +M = SD" in lines
     whole = replace(result.slices[0], vote_order=result.slices[0].average_order)
     lines = block(summary(replace(result, slices=(whole, *result.slices[1:]))), "All items")
@@ -64,6 +64,8 @@ def test_what_one_person_cannot_tell_is_said():
     text = summary(made_result(groups={"Korea": 1}, findings=(), differences=()))
     assert "none" not in text.lower()
     assert "nan" not in text.lower()
+    assert "In brackets" not in text
+    assert "In brackets: the 95 % interval" in summary(made_result())
     lines = block(text, "All items")
     best = made_result(groups={"Korea": 1}).slice().models[0]
     won, first = (f"{100 * one.mean:.1f}" for one in (best.win_rate, best.first_share))
