@@ -19,7 +19,6 @@ from .survey_key import (
     keyed_id,
     new_secret,
     read_key,
-    write_key,
 )
 from .survey_pages import ChosenPages
 
@@ -28,11 +27,11 @@ __all__ = ["kept_key"]
 
 def kept_key(
     out: Path, chosen: ChosenPages, allow_ties: bool, settings: Mapping[str, Any]
-) -> SurveyKey:
-    """Return a survey's key, its pages in the order of the chosen ones.
+) -> tuple[SurveyKey, bool]:
+    """Return a survey's key, its pages in the order of the chosen ones, and whether to write it.
 
     Args:
-        out: the survey's folder; a key is written into it where there is none.
+        out: the survey's folder; where it has no key, one is made.
         chosen: what is asked about.
         allow_ties: whether pictures may share a rank.
         settings: what the key tells of how the pages were made; may differ from one making to the
@@ -41,16 +40,13 @@ def kept_key(
     Raises:
         ResumeError: the folder's key is of other pages, models, pictures or another rule for ties.
         SurveyError: it cannot be read.
-        OutputError: it cannot be written.
     """
     path = out / KEY_NAME
     kept = read_key(path) if path.exists() else None
     key = _key(chosen, allow_ties, settings, kept.secret if kept else new_secret())
     if kept is not None:
         _require_same(path, kept, key)
-    if kept is None or kept.settings != key.settings:
-        write_key(path, key)
-    return key
+    return key, kept is None or kept.settings != key.settings
 
 
 def _key(

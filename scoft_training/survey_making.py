@@ -36,7 +36,7 @@ from .options import validate
 from .survey_config import SurveyConfig, parted
 from .survey_html import survey_html
 from .survey_keeping import kept_key
-from .survey_key import ITEMS, KEY_NAME, SurveyKey, SurveyPage
+from .survey_key import ITEMS, KEY_NAME, SurveyKey, SurveyPage, write_key
 from .survey_pages import ChosenPage, ChosenPages, choose_pages
 from .survey_pictures import is_pixel_art, page_pictures
 from .survey_texts import SurveyTexts, filled, survey_texts
@@ -114,13 +114,13 @@ def make_survey(
         remove_leftovers(request.out)
         remove_leftovers(request.out / HAND_OUT)
         settings = dataclasses.asdict(request.config) | {
-            "grids": [folder.name for folder in request.grids],
+            "grids": [folder.resolve().name for folder in request.grids],
             "form_target": request.form_target.strip(),
         }
-        key = kept_key(request.out, chosen, request.config.allow_ties, settings)
+        key, is_new = kept_key(request.out, chosen, request.config.allow_ties, settings)
         yield from map(WarningEvent, _advice(request, grids, chosen, translations))
         making = _Making(request, chosen, key, texts, translations, stop_check(should_stop))
-        yield from making.events()
+        yield from making.events(is_new)
 
 
 def handed_out(out: Path) -> list[Path]:
@@ -156,8 +156,13 @@ class _Making:
             [next(iter(one.pictures.values())).path for one in samples], request.config.picture_side
         )
 
-    def events(self) -> Iterator[Event]:
-        """All of it, under the lock."""
+    def events(self, is_new: bool) -> Iterator[Event]:
+        """All of it, under the lock.
+
+        Args:
+            is_new: whether the key is to be written: no sooner than its first page is ready, since
+                it binds the folder to its pictures, and before that page can be handed out.
+        """
         total, done = len(self._key.pages), 0
         yield PhaseEvent("survey", 0, total)
         both = list(zip(self._key.pages, self._chosen.pages, strict=True))
@@ -171,14 +176,18 @@ class _Making:
                         pictures |= self._pictures(page, drawn)
                         done += 1
                         yield PhaseEvent("survey", done, total)
+                self._check_stop()
+                if is_new:
+                    write_key(self._request.out / KEY_NAME, self._key)
+                    is_new = False
                 for texts in self._texts:
                     self._check_stop()
                     yield from self._write(slug, texts, pages, pictures)
         except StopRequested:
             yield StoppedEvent(
                 0,
-                f"Stopped after the pictures of {done} of {total} pages. Started again, it begins "
-                "anew and keeps the key.",
+                f"Stopped after the pictures of {done} of {total} pages. Started again, it makes "
+                "the same survey.",
             )
             return
         yield FinishedEvent(0, str(self._request.out / HAND_OUT))

@@ -386,17 +386,53 @@ def test_a_folder_without_its_key_or_of_something_else_is_left_alone(grid, tmp_p
 # Interrupted, crowded, full
 
 
-def test_a_request_to_stop_ends_it_and_the_next_call_goes_on_with_the_same_key(grid, tmp_path):
-    calls = iter([False, True])
-    request = request_of(grid, tmp_path / "s")
-    events = list(make_survey(request, should_stop=lambda: next(calls)))
+def stopped(grid, out, at):
+    """Make a survey in two languages that is told to stop at a number of asking."""
+    asked = iter(range(100))
+    request = request_of(grid, out, config={"languages": "en,ko"})
+    return list(make_survey(request, should_stop=lambda: next(asked) == at))
+
+
+def test_a_request_to_stop_before_the_first_page_leaves_the_folder_free(grid, tmp_path):
+    events = stopped(grid, tmp_path / "s", at=1)
     assert isinstance(events[-1], StoppedEvent)
     assert "Stopped after the pictures of 1 of 3 pages" in events[-1].message
-    assert handed_out(tmp_path / "s") == []
-    secret = read_key(tmp_path / "s").secret
-    make(grid, tmp_path / "s")
-    assert read_key(tmp_path / "s").secret == secret
+    assert [one.name for one in (tmp_path / "s").iterdir()] == [f"{KEY_NAME}.lock"]
+    make(grid, tmp_path / "s", config={"pages": 2})
     assert len(handed_out(tmp_path / "s")) == 1
+
+
+def test_a_request_to_stop_after_a_page_keeps_its_key(grid, tmp_path):
+    # Three pages, before the key, the first language, the second.
+    assert isinstance(stopped(grid, tmp_path / "s", at=5)[-1], StoppedEvent)
+    (path,) = handed_out(tmp_path / "s")
+    key = read_key(tmp_path / "s")
+    assert {one["page"] for one in data_of(path)["pages"]} == {one.page for one in key.pages}
+    make(grid, tmp_path / "s", config={"languages": "en,ko"})
+    assert read_key(tmp_path / "s") == key
+    assert len(handed_out(tmp_path / "s")) == 2
+
+
+def test_a_damaged_picture_binds_the_folder_to_nothing(tmp_path):
+    grid = grid_of(tmp_path / "g", prompts_of(3, seeds=(SEED,)))
+    path = grid.pictures[-1].path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match="damaged or cut short"):
+        make(grid, tmp_path / "s")
+    path.write_bytes(whole)
+    make(grid, tmp_path / "s")
+    assert len(handed_out(tmp_path / "s")) == 1
+
+
+def test_the_key_lies_on_the_disk_before_the_first_page(grid, tmp_path, monkeypatch):
+    def broken(_):
+        raise RuntimeError("the power is gone")
+
+    monkeypatch.setattr("scoft_training.survey_making.survey_html", broken)
+    with pytest.raises(RuntimeError):
+        make(grid, tmp_path / "s")
+    assert len(read_key(tmp_path / "s").pages) == 3
 
 
 def test_leftovers_of_a_killed_process_are_not_handed_out(grid, tmp_path):
