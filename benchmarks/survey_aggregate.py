@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import resource
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,11 @@ def _command(folder: Path, engine: str) -> None:
         check=True,
         capture_output=True,
     )
-    print(f"{'the whole, as a command':<24}{time.perf_counter() - begun:7.2f} s")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(
+        f"{'the whole, as a command':<24}{time.perf_counter() - begun:7.2f} s, of a core "
+        f"{used.ru_utime + used.ru_stime:.2f} s"
+    )
 
 
 if __name__ == "__main__":

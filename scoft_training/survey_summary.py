@@ -40,9 +40,15 @@ def _printable(line: str) -> str:
 
 
 def _disagreement(result: SurveyResult) -> Iterator[str]:
-    for one in result.disagreements:
-        if one.item is None or one.disagree:
-            yield f"{item_title(one.item)}: {one.sentence}"
+    """Yield each sentence once; items on which nobody disagrees have none."""
+    whole = next((one for one in result.disagreements if one.item is None), None)
+    if whole is not None:
+        yield f"{item_title(None)}: {whole.sentence}"
+    found = [one for one in result.disagreements if one.item is not None and one.disagree]
+    alike = [one for one in found if whole and whole.disagree and one.winners == whole.winners]
+    if alike:
+        yield f"The same winners, and disagreement: {', '.join(item_title(o.item) for o in alike)}"
+    yield from (f"{item_title(one.item)}: {one.sentence}" for one in found if one not in alike)
 
 
 def _whom(result: SurveyResult) -> Iterator[str]:

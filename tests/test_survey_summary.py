@@ -21,13 +21,26 @@ def test_the_groups_disagreement_stands_before_any_order_of_all():
     assert text.index("put SD first") < text.index("+MPC > +MP")
 
 
-def test_items_on_which_groups_agree_are_not_listed_as_disagreement():
+def test_items_that_disagree_alike_share_a_line_and_others_have_their_own():
     result = made_result()
-    alike = replace(result.disagreements[1], disagree=False, sentence="All put X first.")
-    text = summary(replace(result, disagreements=(result.disagreements[0], alike)))
+    whole, *items = result.disagreements
+    said = "The same winners, and disagreement: "
+    assert f"{said}Description and Image Alignment, Cultural Representation, St" in summary(result)
+    other = replace(items[0], winners={"Korea": ("SD",)}, sentence="Korea is by itself.")
+    agrees = replace(items[1], disagree=False, sentence="All put X first.")
+    text = summary(replace(result, disagreements=(whole, other, agrees, *items[2:])))
+    assert "Description and Image Alignment: Korea is by itself.\n" in text
+    assert f"{said}Stereotypes, Offensiveness\n" in text
     assert "All put X first." not in text
-    whole = replace(alike, item=None)
-    assert "All items: All put X first." in summary(replace(result, disagreements=(whole,)))
+
+
+def test_items_may_disagree_where_everything_together_does_not():
+    result = made_result()
+    whole, item, *_ = result.disagreements
+    calm = replace(whole, disagree=False, sentence="All put X first.")
+    text = summary(replace(result, disagreements=(calm, item)))
+    assert text.startswith("All items: All put X first.\n")
+    assert f"Description and Image Alignment: {item.sentence}\n" in text
 
 
 @pytest.mark.parametrize(
