@@ -216,7 +216,8 @@ def _winner(compared: Comparisons) -> Ints:
 def _side(compared: Comparisons) -> Ints:
     """Return (comparisons,) 1 where the model of the lower number is better, else 0."""
     lower = np.minimum(compared.left, compared.right)
-    return (_winner(compared) == lower).astype(np.int64)
+    side: Ints = (_winner(compared) == lower).astype(np.int64)
+    return side
 
 
 def _missing(error: ImportError) -> ConfigError:

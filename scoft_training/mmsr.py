@@ -35,6 +35,9 @@ __all__ = ["Vote", "VoteGroup", "majority_order", "mmsr_vote", "task_wins"]
 _ITERATIONS, _TOLERANCE = 1000, 1e-10
 """The paper allows 10,000 iterations; what settles at all did so within some 500."""
 
+_RUN_AWAY = 1e6
+"""Products of two skills are at most 1."""
+
 _FEWEST_PEOPLE = 4
 """Of three people MMSR's vote was right in fewer simulated tasks than a majority's, of four in more
 (benchmarks/results.md)."""
@@ -188,13 +191,16 @@ def _rank_one(votes: _Sparse) -> Floats | None:
     # A skill of zero would be divided by: the least that the tasks can tell from it.
     least = 1 / math.sqrt(np.count_nonzero(np.bincount(votes.indices)))
     left = right = np.full(len(entries), 0.5)
+    product = np.outer(left, right)
     for _ in range(_ITERATIONS):
-        before = np.outer(left, right)
         right = _trimmed_means(entries, seen, left, right, trimmed, least)
         left = _trimmed_means(entries, seen, right, left, trimmed, least)
-        if np.linalg.norm(np.outer(left, right) - before) < _TOLERANCE:
+        before, product = product, np.outer(left, right)
+        if np.linalg.norm(product - before) < _TOLERANCE:
             scale: Floats = left * math.sqrt(np.linalg.norm(right) / np.linalg.norm(left))
             return scale
+        if product.max() > _RUN_AWAY:
+            break
     return None
 
 
