@@ -43,6 +43,7 @@ const HELPERS = [
   "server",
   "single_view",
   "styles",
+  "survey_nodes",
   "view_height",
   "virtual_rows",
   "words",
@@ -64,6 +65,9 @@ const { REPORTER, ReportNodes } = await import("./lib/report_nodes.mjs");
 const { REVIEWED, ReviewNodes } = await import("./lib/review_nodes.mjs");
 const { RunNodes } = await import("./lib/run_nodes.mjs");
 const { serverOf } = await import("./lib/server.mjs");
+const { SURVEY_MAKER, SURVEY_READER, SurveyMakers, SurveyReaders } = await import(
+  "./lib/survey_nodes.mjs"
+);
 const { addStyles } = await import("./lib/styles.mjs");
 
 const rootGraph = () => app.rootGraph ?? app.graph;
@@ -82,6 +86,8 @@ const runs = new RunNodes(shared);
 const reviews = new ReviewNodes(shared);
 const reports = new ReportNodes(shared);
 const metrics = new MetricsNodes(shared);
+const surveys = new SurveyMakers(shared);
+const answers = new SurveyReaders(shared);
 const owner = new Owner(api);
 
 /** Pass messages on in their order, each to the workflow that it belongs to. */
@@ -182,6 +188,12 @@ app.registerExtension({
     } else if (SCORED.includes(node.comfyClass)) {
       metrics.attach(node);
       fit(node, 520);
+    } else if (node.comfyClass === SURVEY_MAKER) {
+      surveys.attach(node);
+      fit(node, 420);
+    } else if (node.comfyClass === SURVEY_READER) {
+      answers.attach(node);
+      fit(node, 520);
     }
   },
   loadedGraphNode(node) {
@@ -189,5 +201,7 @@ app.registerExtension({
     else if (REVIEWED.includes(node.comfyClass)) reviews.loaded(node);
     else if (node.comfyClass === REPORTER) reports.loaded(node);
     else if (SCORED.includes(node.comfyClass)) metrics.loaded(node);
+    else if (node.comfyClass === SURVEY_MAKER) surveys.loaded(node);
+    else if (node.comfyClass === SURVEY_READER) answers.loaded(node);
   },
 });

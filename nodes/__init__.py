@@ -18,6 +18,7 @@ from .metrics import CompareModels, Metrics
 from .miniature import LoadMiniature
 from .negatives import DrawNegatives
 from .routes import add_routes
+from .survey import AggregateSurvey, MakeSurvey
 from .trainer import TrainLora
 
 __all__ = ["NODES", "ScoftExtension"]
@@ -38,6 +39,8 @@ NODES: list[type[io.ComfyNode]] = [
     DrawGrid,
     Metrics,
     CompareModels,
+    MakeSurvey,
+    AggregateSurvey,
 ]
 
 register()

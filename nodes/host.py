@@ -34,6 +34,8 @@ __all__ = [
     "grid_folder",
     "helper_folders",
     "input_folder",
+    "input_path",
+    "input_state",
     "interrupted",
     "is_ours",
     "load_image",
@@ -49,6 +51,7 @@ __all__ = [
     "raise_if_interrupted",
     "send",
     "server",
+    "survey_folder",
     "table_names",
     "table_path",
     "to_image",
@@ -264,23 +267,56 @@ def input_folder(name: str) -> Path:
     Raises:
         ConfigError: there is none of that name, or the name leads out of the input folder.
     """
-    root = Path(folder_paths.get_input_directory())
-    inside = Path(name)
-    leads_out = inside.anchor or ".." in inside.parts or "\0" in name or "\\" in name
-    if leads_out or not name or not (root / inside).is_dir():
+    found = _below_input(name)
+    if found is None or not found.is_dir():
         raise ConfigError(
             f"There is no folder {name!r} in ComfyUI's input folder. Put the pictures there, and "
             "name the folder as it is called below the input folder."
         )
-    return root / inside
+    return found
+
+
+def input_path(name: str, widget: str) -> Path:
+    """Return a file or folder below the input folder.
+
+    Args:
+        name: as it is called there.
+        widget: that names it.
+
+    Raises:
+        ConfigError: there is none of that name, or the name leads out of the input folder.
+    """
+    found = _below_input(name)
+    if found is None or not found.exists():
+        raise ConfigError(
+            f"`{widget}`: there is no {name!r} in ComfyUI's input folder. Put it there, and name "
+            "it as it is called below the input folder."
+        )
+    return found
+
+
+def _below_input(name: str) -> Path | None:
+    """Return where a name of the input folder leads; None where that is outside."""
+    inside = Path(name)
+    if not name or inside.anchor or ".." in inside.parts or "\0" in name or "\\" in name:
+        return None
+    return Path(folder_paths.get_input_directory()) / inside
 
 
 def folder_state(name: str) -> str:
     """Return what changes with the files of a folder below the input folder; "" where is none."""
+    found = _below_input(name)
+    return input_state(name) if found is not None and found.is_dir() else ""
+
+
+def input_state(name: str) -> str:
+    """Return what changes with a file, or a folder's files, of the input folder; "" without it."""
+    place = _below_input(name)
+    if place is None or not place.exists():
+        return ""
     try:
-        folder = input_folder(name)
-        found = [(path.as_posix(), path.stat()) for path in sorted(folder.rglob("*"))]
-    except (ConfigError, OSError):
+        found = [(path.as_posix(), path.stat()) for path in sorted([place, *place.rglob("*")])]
+    except OSError:
         return ""
     text = "\n".join(f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in found)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
@@ -308,6 +344,18 @@ def grid_folder(name: str, digest: str) -> Path:
     if not cleaned:
         raise ConfigError(f"`grid_name`: {name!r} is no folder's name. Use letters and digits.")
     return output_folder() / "grids" / f"{cleaned}-{digest}"
+
+
+def survey_folder(name: str) -> Path:
+    """Return where a survey goes: output/scoft/surveys/<name>.
+
+    Raises:
+        ConfigError: nothing is left of the name once what no folder's may hold is taken out.
+    """
+    cleaned = re.sub(r"[^\w.\- ]+", "_", name).strip(" ._")
+    if not cleaned:
+        raise ConfigError(f"`survey_name`: {name!r} is no folder's name. Use letters and digits.")
+    return output_folder() / "surveys" / cleaned
 
 
 def lora_path(prefix: str) -> Path:

@@ -1,5 +1,5 @@
 """What this server has opened: the runs that it trains or trained, the sets that nodes loaded, the
-grids that they measured.
+grids that they measured, the surveys that they made and whose answers they read.
 
 Pages ask for these by id (`routes`); nothing else is answered. All of it is forgotten at the
 server's end, while the work folders stay.
@@ -31,9 +31,13 @@ __all__ = [
     "decided",
     "find_gallery",
     "find_grid",
+    "find_results",
     "find_run",
+    "find_survey",
     "open_dataset",
     "open_grid",
+    "open_results",
+    "open_survey",
     "revision",
     "shown",
 ]
@@ -106,6 +110,8 @@ class LiveRun:
 _runs: dict[str, LiveRun] = {}
 _galleries: dict[str, Gallery] = {}
 _grids: dict[str, Path] = {}
+_surveys: dict[str, Path] = {}
+_results: dict[str, Path] = {}
 _revisions: Counter[str] = Counter()
 
 
@@ -160,6 +166,42 @@ def find_grid(name: str) -> Path:
     if name not in _grids:
         raise NotOpenError("This server has not measured that grid. Queue its node once.")
     return _grids[name]
+
+
+def open_survey(folder: Path) -> str:
+    """Make a survey's pages known to pages of the canvas; returns its id."""
+    name = _id(folder)
+    _surveys[name] = folder
+    return name
+
+
+def find_survey(name: str) -> Path:
+    """Return the folder of an opened survey.
+
+    Raises:
+        NotOpenError: this server knows none of that id.
+    """
+    if name not in _surveys:
+        raise NotOpenError("This server has not made that survey. Queue its node once.")
+    return _surveys[name]
+
+
+def open_results(folder: Path) -> str:
+    """Make what was found in answers known to pages; returns its id."""
+    name = _id(folder)
+    _results[name] = folder
+    return name
+
+
+def find_results(name: str) -> Path:
+    """Return the folder of opened results.
+
+    Raises:
+        NotOpenError: this server knows none of that id.
+    """
+    if name not in _results:
+        raise NotOpenError("This server has not read those answers. Queue its node once.")
+    return _results[name]
 
 
 def _id(folder: Path) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -12,6 +12,7 @@ from ..scoft_training.config import ScoreConfig
 from ..scoft_training.metric_networks import metric_network_names, text_metric_network_names
 from . import host
 from .live import open_grid, revision
+from .plots import images
 from .running import carry_out
 from .types import (
     CanvasScores,
@@ -23,11 +24,6 @@ from .types import (
     require_scores,
 )
 from .widgets import allow_download, config_from_widgets, widgets
-
-if TYPE_CHECKING:
-    import torch
-
-    from ..scoft_training.plots import Plot
 
 __all__ = ["CompareModels", "Metrics"]
 
@@ -124,7 +120,7 @@ class Metrics(io.ComfyNode):
         scores, path, table = found[-1], folder / METRICS_FILE, text_table(found[-1])
         return io.NodeOutput(
             CanvasScores(path),
-            _images(triple_plots(scores)),
+            images(triple_plots(scores)),
             table,
             path.read_text(encoding="utf-8"),
             end.name,
@@ -186,7 +182,7 @@ class CompareModels(io.ComfyNode):
         )
         return io.NodeOutput(
             host.to_image(sheet),
-            _images(comparison_plots(measured, against)),
+            images(comparison_plots(measured, against)),
             table,
             ui=_shown(path.parent, table, baseline=against),
         )
@@ -203,20 +199,3 @@ def _phases(config: ScoreConfig) -> list[str]:
 def _shown(folder: Path, table: str, **values: str) -> dict[str, Any]:
     """Return what the node tells its page of a grid, which is thereby opened, and a client."""
     return {"scoft": [{"grid": open_grid(folder), **values}], "text": [table]}
-
-
-def _images(plots: Sequence[Plot]) -> torch.Tensor:
-    """Plots -> IMAGE (plots, height, width, 3), the lower ones with paper below them."""
-    import torch
-
-    if not plots:
-        return torch.ones(1, 64, 64, 3)
-    drawn = [host.to_image(plot.image()) for plot in plots]
-    height = max(image.shape[1] for image in drawn)
-    room = [(0, 0, 0, 0, 0, height - image.shape[1]) for image in drawn]
-    return torch.cat(
-        [
-            torch.nn.functional.pad(image, below, value=1.0)
-            for image, below in zip(drawn, room, strict=True)
-        ]
-    )

@@ -1,4 +1,4 @@
-"""The pack's HTTP routes: runs, datasets and grids that this server opened, by id, not by path.
+"""The pack's HTTP routes: runs, datasets, grids and surveys that this server opened, by id.
 
 Reading and writing happens in threads, so that the server's event loop goes on.
 """
@@ -19,6 +19,7 @@ from ..scoft_training.config import PRESETS, TrainConfig, preset_values
 from ..scoft_training.errors import ConfigError, ScoftError
 from ..scoft_training.score_records import METRICS_FILE, read_scores
 from ..scoft_training.score_view import scores_for_page
+from ..scoft_training.survey_making import handed_out
 from . import host, live
 from .types import CanvasDataset
 from .widgets import shown_values
@@ -34,6 +35,16 @@ _PICTURES = ThreadPoolExecutor(2, thread_name_prefix="scoft-pictures")
 
 _ROW_PICTURE = "private, max-age=31536000, immutable"
 _OTHER_PICTURE = "private, max-age=600"
+
+_PAGE_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+# The page has a script of its own, and a policy of its own beside this one: here it runs as a
+# stranger, who can reach neither the host nor what the host keeps in the browser.
+_SURVEY_POLICY = "sandbox allow-scripts allow-forms allow-downloads allow-modals"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,6 +63,10 @@ def add_routes() -> None:
         ("/scoft/datasets/{dataset}/report", _report),
         ("/scoft/grids/{grid}", _scores),
         ("/scoft/grids/{grid}/report", _scores_report),
+        ("/scoft/surveys/{survey}", _survey),
+        ("/scoft/surveys/{survey}/pages/{name}", _survey_page),
+        ("/scoft/results/{results}", _results),
+        ("/scoft/results/{results}/report", _results_report),
         ("/scoft/datasets/{dataset}/pictures/{sha256}", _picture),
         ("/scoft/datasets/{dataset}/rows/{sha256}/history", _history),
         ("/scoft/datasets/{dataset}/negatives/{set}", _negatives),
@@ -151,19 +166,47 @@ async def _scores_report(request: web.Request) -> web.StreamResponse:
     return _page(live.find_grid(request.match_info["grid"]) / "report.html", "this grid")
 
 
+async def _survey(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["survey"]
+    folder = live.find_survey(name)
+    found = await asyncio.to_thread(
+        lambda: [{"name": path.name, "size": path.stat().st_size} for path in handed_out(folder)]
+    )
+    return web.json_response({"survey": name, "pages": found})
+
+
+async def _survey_page(request: web.Request) -> web.StreamResponse:
+    """Answer with a page as a participant sees it, or to be saved and handed out."""
+    folder = live.find_survey(request.match_info["survey"])
+    wanted = request.match_info["name"]
+    path = next((one for one in handed_out(folder) if one.name == wanted), None)
+    if path is None:
+        raise live.NotOpenError("There is no such page of this survey any more.")
+    headers = {**_PAGE_HEADERS, "Content-Security-Policy": _SURVEY_POLICY}
+    if "save" in request.query:
+        headers["Content-Disposition"] = "attachment"
+    return web.FileResponse(path, headers=headers)
+
+
+async def _results(request: web.Request) -> web.StreamResponse:
+    name = request.match_info["results"]
+    if not (live.find_results(name) / "report.html").is_file():
+        raise live.NotOpenError("There is no report on these answers any more. Queue the node.")
+    return web.json_response({"results": name})
+
+
+async def _results_report(request: web.Request) -> web.StreamResponse:
+    folder = live.find_results(request.match_info["results"])
+    return _page(folder / "report.html", "these answers")
+
+
 def _page(path: Path, subject: str) -> web.StreamResponse:
     """Answer with a report that a run of the node wrote."""
     if not path.is_file():
         raise live.NotOpenError(f"There is no report on {subject} yet. Queue its node once.")
     # Captions are other people's text: the page may run nothing and fetch nothing.
     policy = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    headers = {
-        "Content-Type": "text/html; charset=utf-8",
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
-    return web.FileResponse(path, headers=headers)
+    return web.FileResponse(path, headers={**_PAGE_HEADERS, "Content-Security-Policy": policy})
 
 
 async def _picture(request: web.Request) -> web.StreamResponse:

@@ -95,7 +95,7 @@ export class ReportButton {
     try {
       // A server that was started anew has to be told of it first, and says so.
       await this.ask();
-      openReport(this.url(), this.label);
+      openPage(this.url(), this.label);
     } catch (error) {
       this.complain(error.message);
     }
@@ -103,18 +103,27 @@ export class ReportButton {
   }
 }
 
-/** Open a report's page over the canvas. */
-function openReport(url, label) {
+/**
+ * Open a page over the canvas, as a stranger to the host.
+ *
+ * @param {string} url
+ * @param {string} label: what a screen reader calls it.
+ * @param {Object} options
+ * @param {string} options.sandbox: what the page may do beyond being looked at.
+ */
+export function openPage(url, label, { sandbox = "" } = {}) {
   const dialog = modal({ class: "scoft-report", label });
+  const link = { href: url, target: "_blank", rel: "noopener", text: "Open in a new tab" };
   replaceChildren(
     dialog,
     element(
       "header",
       { class: "scoft-report-head" },
-      element("a", { href: url, target: "_blank", rel: "noopener", text: "Open in a new tab" }),
+      // In a tab of its own a page with a script would be no stranger on every host.
+      sandbox ? element("span", { text: "Preview: nothing is kept" }) : element("a", link),
       button("Close", { on: { click: () => dialog.close() } }),
     ),
-    element("iframe", { class: "scoft-report-page", src: url, sandbox: "", title: "Report" }),
+    element("iframe", { class: "scoft-report-page", src: url, sandbox, title: label }),
   );
   dialog.showModal();
 }

@@ -41,6 +41,8 @@ export function serverOf(api) {
   const run = (id) => `/scoft/runs/${encodeURIComponent(id)}`;
   const dataset = (id) => `/scoft/datasets/${encodeURIComponent(id)}`;
   const grid = (id) => `/scoft/grids/${encodeURIComponent(id)}`;
+  const survey = (id) => `/scoft/surveys/${encodeURIComponent(id)}`;
+  const results = (id) => `/scoft/results/${encodeURIComponent(id)}`;
   const set = (id, name) => `${dataset(id)}/negatives/${encodeURIComponent(name)}`;
 
   return {
@@ -61,6 +63,12 @@ export function serverOf(api) {
     scores: (id, baseline = null) =>
       ask(baseline ? `${grid(id)}?baseline=${encodeURIComponent(baseline)}` : grid(id)),
     scoresReportUrl: (id) => api.apiURL(`${grid(id)}/report`),
+
+    survey: (id) => ask(survey(id)),
+    surveyPageUrl: (id, name, { save = false } = {}) =>
+      api.apiURL(`${survey(id)}/pages/${encodeURIComponent(name)}${save ? "?save" : ""}`),
+    results: (id) => ask(results(id)),
+    resultsReportUrl: (id) => api.apiURL(`${results(id)}/report`),
 
     negatives: (id, name) => ask(set(id, name)),
     decideNegative: (id, name, folder, file, stated) =>
