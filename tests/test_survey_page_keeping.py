@@ -301,3 +301,10 @@ def test_erasing_asks_and_leaves_nothing(browser, path):
         begun(page)
         to_overview(page)
         assert saved(page)[1]["participant"] != file["participant"]
+
+
+def test_pages_have_room_for_comments_only_if_the_organiser_wants_it(browser, path):
+    for comments in (True, False):
+        with opened(browser, path, made_data(comments=comments)) as page:
+            begun(page)
+            assert page.get_by_text(ENGLISH["page.comment"]).count() == (2 if comments else 0)

@@ -20,7 +20,7 @@ export function shuffled(list) {
   return copy;
 }
 
-/** Return a random UUID (version 4). `crypto.randomUUID` is missing where a file is no secure context. */
+/** Return a random UUID, version 4. A file is not always allowed to call `crypto.randomUUID`. */
 export function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

@@ -14,98 +14,114 @@ const STEPS = { welcome: welcomeStep, page: pageStep, overview: overviewStep };
 
 function start() {
   const data = JSON.parse(document.getElementById("survey-data").textContent);
-  const words = wordsOf(data.texts, data.language);
   const { place, say } = speaker();
-  const app = { data, words, say, save, go, begun, erase };
-  const stage = element("div.stage");
-  const notice = element("div.notice", { role: "alert" });
-  app.memory = memoryOf(data.survey, data.culture, warn);
-  app.answers = kept() ?? newAnswers(data);
+  const app = {
+    data,
+    say,
+    words: wordsOf(data.texts, data.language),
+    stage: element("div.stage"),
+    notice: element("div.notice", { role: "alert" }),
+    save: () => save(app),
+    go: (at) => go(app, at),
+    begun: () => begun(app),
+    erase: () => erase(app),
+  };
+  app.memory = memoryOf(data.survey, data.culture, () => warn(app));
+  app.answers = kept(app) ?? newAnswers(data);
+  app.settle = startClock((seconds) => spend(app, seconds));
+  listen(app);
+  document.getElementById("survey").replaceChildren(place, app.notice, app.stage);
+  if (!app.memory.works) warn(app);
+  history.replaceState(app.answers.at, "");
+  render(app);
+}
 
-  function kept() {
-    const text = app.memory.read();
-    return text === null ? null : readAnswers(text, data);
-  }
+function kept({ memory, data }) {
+  const text = memory.read();
+  return text === null ? null : readAnswers(text, data);
+}
 
-  function save() {
-    if (app.answers.started) app.memory.write(JSON.stringify(app.answers));
-  }
+function save({ answers, memory }) {
+  if (answers.started) memory.write(JSON.stringify(answers));
+}
 
-  function warn() {
-    const now = app.answers?.started
-      ? button(words("memory.save_now"), () => saveAnswers(app))
-      : "";
-    notice.replaceChildren(element("p", {}, words("memory.blocked")), now);
-  }
+/** Say that nothing is kept; once there are answers, offer their file. */
+function warn(app) {
+  const { words, answers, notice } = app;
+  const now = answers?.started && button(words("memory.save_now"), () => saveAnswers(app));
+  notice.replaceChildren(element("p", {}, words("memory.blocked")), now || "");
+}
 
-  const settle = startClock((seconds) => {
-    const { at, order, pages } = app.answers;
-    if (at.step === "page") pages[order[at.page]].items[data.items[at.item]].seconds += seconds;
-  });
+function spend({ answers, data }, seconds) {
+  const { at, order, pages } = answers;
+  if (at.step === "page") pages[order[at.page]].items[data.items[at.item]].seconds += seconds;
+}
 
-  /** Show a step, and let the browser's own way back lead to the one before. */
-  function go(at) {
-    history.pushState(at, "");
-    show(at);
-  }
+/** Show a step, and let the browser's own way back lead to the one before. */
+function go(app, at) {
+  history.pushState(at, "");
+  show(app, at);
+}
 
-  function show(at) {
-    settle();
-    const same = app.answers.at.step === "page" && app.answers.at.page === at.page;
-    app.answers.at = at;
-    if (at.step === "page") app.answers.last = at;
-    save();
-    render();
-    stage.querySelector("[tabindex='-1']:is(h1, h2)").focus({ preventScroll: true });
-    if (same) stage.querySelector(".question").scrollIntoView({ block: "start" });
-    else scrollTo(0, 0);
-  }
+function show(app, at) {
+  const { answers, stage } = app;
+  app.settle();
+  const same = answers.at.step === "page" && answers.at.page === at.page;
+  answers.at = at;
+  if (at.step === "page") answers.last = at;
+  save(app);
+  render(app).focus({ preventScroll: true });
+  if (same) stage.querySelector(".question").scrollIntoView({ block: "start" });
+  else scrollTo(0, 0);
+}
 
-  function render() {
-    const { content } = STEPS[app.answers.at.step](app);
-    stage.replaceChildren(...[content].flat());
-  }
+/** Put the present step on the screen; return its heading. */
+function render(app) {
+  const { heading, content } = STEPS[app.answers.at.step](app);
+  app.stage.replaceChildren(...[content].flat());
+  return heading;
+}
 
-  function begun() {
-    if (!app.memory.works) warn();
-    go(app.answers.last ?? { step: "page", page: 0, item: 0 });
-  }
+function begun(app) {
+  if (!app.memory.works) warn(app);
+  go(app, app.answers.last ?? { step: "page", page: 0, item: 0 });
+}
 
-  function erase() {
-    app.memory.erase();
-    app.answers = newAnswers(data);
-    if (!app.memory.works) warn();
-    history.replaceState({ step: "welcome" }, "");
-    show({ step: "welcome" });
-    say(words("end.erased"));
-  }
+function erase(app) {
+  app.memory.erase();
+  app.answers = newAnswers(app.data);
+  if (!app.memory.works) warn(app);
+  history.replaceState(app.answers.at, "");
+  show(app, app.answers.at);
+  app.say(app.words("end.erased"));
+}
 
+/** Answer what happens around the steps: the way back, other tabs, the end. */
+function listen(app) {
   addEventListener("popstate", ({ state }) => {
-    if (state) show(app.answers.started ? state : { step: "welcome" });
+    if (state) show(app, app.answers.started ? state : { step: "welcome" });
   });
   addEventListener("storage", ({ key }) => {
     // The same survey in another tab: what was answered there last is what counts.
     if (key !== app.memory.key) return;
-    app.answers = kept() ?? newAnswers(data);
-    render();
+    app.answers = kept(app) ?? newAnswers(app.data);
+    render(app);
   });
-  function leave() {
-    settle();
-    if (app.answers.started) app.memory.keep(JSON.stringify(app.answers));
-  }
-
-  addEventListener("pagehide", leave);
+  addEventListener("pagehide", () => leave(app));
   addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "hidden") leave();
+    if (document.visibilityState === "hidden") leave(app);
   });
   addEventListener("beforeunload", (event) => {
-    if (!app.memory.works && app.answers.started) event.preventDefault();
+    if (app.memory.works || !app.answers.started) return;
+    event.preventDefault();
+    // Browsers of before 2023 look at this alone.
+    event.returnValue = "";
   });
+}
 
-  document.getElementById("survey").replaceChildren(place, notice, stage);
-  if (!app.memory.works) warn();
-  history.replaceState(app.answers.at, "");
-  render();
+function leave({ settle, answers, memory }) {
+  settle();
+  if (answers.started) memory.keep(JSON.stringify(answers));
 }
 
 start();

@@ -110,13 +110,11 @@ function commentField(app, answered) {
 }
 
 function navigation({ data, words, answers, go }) {
+  const values = { page: answers.at.page + 1, pages: answers.order.length };
   const next = button("", () => go(after(answers, data)), { classes: ".next" });
   const back = button(words("nav.back"), () => go(before(answers, data)));
   return {
-    node: element("nav.buttons", { "aria-label": words("progress.page", {
-      page: answers.at.page + 1,
-      pages: answers.order.length,
-    }) }, back, next),
+    node: element("nav.buttons", { "aria-label": words("progress.page", values) }, back, next),
     update: (ranked) => {
       next.textContent = words(ranked ? "nav.next" : "nav.skip");
       next.classList.toggle("primary", ranked);

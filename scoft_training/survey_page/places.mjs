@@ -64,7 +64,8 @@ export function placeRow(words, item, pictures, ties, acts) {
 
   function sharing({ id, letter }) {
     const label = words("rank.share", { letter });
-    return button("=", () => acts.share(id), { classes: ".share", "aria-label": label, title: label });
+    const settings = { classes: ".share", "aria-label": label, title: label };
+    return button("=", () => acts.share(id), settings);
   }
 
   return { node: element(ties ? "div.places.ties" : "div.places", {}, ends, list), update };
