@@ -9,8 +9,8 @@ from .group_tests import CHANCE
 from .survey_chapters import agreement_table, agreement_words, several
 from .survey_document import Boxed, Chapter, Folded, Listing, Part, PlotNames, Table, Words
 from .survey_matrices import MOST_PEOPLE, group_agreement
-from .survey_records import Finding, Person, PositionBias, SurveyResult
-from .survey_wording import counted, isolated, percent, question
+from .survey_records import Person, PositionBias, SurveyResult
+from .survey_wording import isolated, percent, question
 from .text_tables import number
 
 __all__ = ["doubts_chapters"]
@@ -21,8 +21,8 @@ _KINDS = {
     "flagged": "Flagged: this counts, but look at it",
 }
 
-_OPEN_FINDINGS = 12
-"""Of more findings of a kind the others are shown when asked."""
+_OPEN = 12
+"""Of more people or findings of a kind the others are shown when asked."""
 
 _MINORITY = (
     "A weight below 0 in the vote means that someone says the opposite of the people they share "
@@ -141,16 +141,18 @@ def _places_row(one: PositionBias, most: int) -> tuple[str, ...]:
 def _persons(result: SurveyResult) -> Iterator[Part]:
     if not result.people:
         return
-    odd = [(person, why) for person in result.people if (why := "; ".join(_why(person)))]
-    if odd:
-        header = ("person", result.group_by, "why")
-        yield Table(header, [(person.name, person.group, why) for person, why in odd], words=(1, 2))
-        if any(_contradicts(person) for person, _ in odd):
-            yield Words(_MINORITY)
-        else:
-            yield Words("Their answers count; look at them and decide.")
+    odd = [person for person in result.people if any(_why(person))]
+    if any(_contradicts(person) for person in odd):
+        yield Words(_MINORITY)
+    elif odd:
+        yield Words("Their answers count; look at them and decide.")
     else:
         yield Words("Nobody's answers look odd.")
+    entries = [
+        (f"{person.name} ({isolated(person.group)})", "; ".join(_why(person)) + ".")
+        for person in odd
+    ]
+    yield from _opened(entries)
     known = [person.agreement for person in result.people if person.agreement is not None]
     if len(known) > 1:
         low, high = min(known), max(known)
@@ -176,7 +178,7 @@ def _persons(result: SurveyResult) -> Iterator[Part]:
 
 
 def _why(person: Person) -> Iterator[str]:
-    yield from person.flags
+    yield from (flag.rstrip(".") for flag in person.flags)
     if _contradicts(person):
         weight = number(person.vote_skill, 2)
         yield f"says the opposite of the others more often than the same (weight {weight})"
@@ -210,13 +212,15 @@ def _findings(result: SurveyResult) -> Iterator[Part]:
         if not found:
             continue
         yield Words(f"{_KINDS.get(kind, kind)} ({len(found)}).")
-        yield Listing(_entries(found[:_OPEN_FINDINGS]))
-        if more := found[_OPEN_FINDINGS:]:
-            yield Folded(f"{counted(len(more), 'more', 'more')}", [Listing(_entries(more))])
+        yield from _opened([(finding.where, finding.sentence) for finding in found])
 
 
-def _entries(findings: Sequence[Finding]) -> list[tuple[str, str]]:
-    return [(finding.where, finding.sentence) for finding in findings]
+def _opened(entries: Sequence[tuple[str, str]]) -> Iterator[Part]:
+    """Yield the first entries, and the others where somebody asks for them."""
+    if entries:
+        yield Listing(entries[:_OPEN])
+    if more := entries[_OPEN:]:
+        yield Folded(f"{len(more)} more", [Listing(more)])
 
 
 def _differences(result: SurveyResult) -> Iterator[Part]:

@@ -56,17 +56,28 @@ def test_who_contradicts_the_others_may_be_a_minority():
         for one, skill in zip(result.people, skills, strict=True)
     ]
     parts = parts_of(dataclasses.replace(result, people=tuple(people)), "persons")
-    table = next(part for part in parts if isinstance(part, Table))
-    assert table.rows == [
+    (listing,) = (part for part in parts if isinstance(part, Listing))
+    assert listing.entries == [
         (
-            "person 2",
-            "Korea",
-            "says the opposite of the others more often than the same (weight -0.30)",
+            "person 2 (Korea)",
+            "says the opposite of the others more often than the same (weight -0.30).",
         )
     ]
     assert any("That may be the view of a minority, and no error" in one for one in texts(parts))
     (folded,) = (part for part in parts if isinstance(part, Folded))
     assert [row[0] for row in folded.parts[0].rows] == [one.name for one in people]
+
+
+def test_many_people_to_look_at_are_all_named_most_of_them_when_asked():
+    result = made_result(groups={"Korea": 20})
+    people = tuple(dataclasses.replace(one, flags=("why.", "because")) for one in result.people)
+    parts = parts_of(dataclasses.replace(result, people=people), "persons")
+    (listing,) = (part for part in parts if isinstance(part, Listing))
+    more = next(part for part in parts if isinstance(part, Folded))
+    named = [*listing.entries, *more.parts[0].entries]
+    assert len(listing.entries) == 12
+    assert [name for name, _ in named] == [f"{one.name} (Korea)" for one in people]
+    assert named[0][1].startswith("why; because")
 
 
 def test_nobody_odd_is_said_too():
