@@ -139,7 +139,10 @@ def test_a_table_gives_what_the_files_gave(quick, made, survey):
 
 
 def test_whom_the_organiser_leaves_out_is_gone_from_everything_and_told(quick, made, survey):
-    person = made.people[0]
+    person, other = made.people[:2]
+    for number, name in enumerate((person, other)):
+        file = next(one for one in made.files if name[:8] in one)
+        write_files(survey / "answers", {file: made.file_of(number) | {"comment": "Good."}})
     config = replace(CONFIG, leave_out=person)
     _, result = run(request_of(survey, config=config))
     out = survey / "survey" / "results"
@@ -149,6 +152,7 @@ def test_whom_the_organiser_leaves_out_is_gone_from_everything_and_told(quick, m
     assert [one.kind for one in told] == ["left out"]
     for name in ("answers", "participants", "comments"):
         assert person not in (out / f"{name}.csv").read_text(encoding="utf-8")
+    assert [row["participant"] for row in rows(out / "comments.csv")] == [other]
     assert result.settings["leave_out"] == person
 
 
