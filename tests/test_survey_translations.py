@@ -2,6 +2,7 @@
 
 import json
 import re
+from unicodedata import normalize
 
 import pytest
 
@@ -84,11 +85,32 @@ def test_a_cell_that_nobody_has_filled_is_no_translation(tmp_path):
         ("w.csv", "prompt,translation\na,b\n", "has no columns `prompt` and `text`; it has prompt"),
         ("w.csv", "", "has no columns `prompt` and `text`; it has none"),
         ("w.csv", "prompt,text\n", "w.csv: holds no translation"),
+        # What would be shown cut short, run together, or not at all.
+        ("w.csv", "prompt,text\na,b, and c\n", "line 2: has more cells than the first line has"),
+        ("w.csv", 'prompt,text\na,"b\nc,d\n', "line 2: is no line of a table (unexpected end"),
+        ("w.csv", f'prompt,text\na,"{"b" * 200_000}"\n', "line 2: is no line of a table (field"),
+        ("w.csv", "prompt,text\na,b\na ,c\n", "line 3: translates 'a ' a second time, and other"),
+        ("w.json", '{"ko": {"a": "b", "a": "c"}}', "translates 'a' a second time, and otherwise"),
+        ("w.json", '{"ko": {"a": "\\ud83d"}}', "the translation of 'a' holds half a character"),
     ],
 )
 def test_what_is_no_translation_is_refused_in_a_sentence(tmp_path, name, text, message):
     with pytest.raises(SurveyError, match=re.escape(message)):
         read_translations(saved(tmp_path, text, name), ["ko"])
+
+
+def test_the_same_translation_twice_and_empty_cells_at_the_end_of_a_line_do_no_harm(tmp_path):
+    text = "prompt,text,,\na,b,,\na,b,,\nc,d, ,,,\n"
+    found = read_translations(saved(tmp_path, text, "w.csv"), ["ko"])
+    assert (found.of("ko", "a"), found.of("ko", "c")) == ("b", "d")
+
+
+def test_a_prompt_is_found_however_its_letters_are_put_together(tmp_path):
+    taken_apart = normalize("NFD", "한국의 문")
+    assert taken_apart != "한국의 문"
+    found = read_translations(saved(tmp_path, {"es": {taken_apart: "puerta"}}), ["es"])
+    assert found.of("es", "한국의 문") == "puerta"
+    assert list(found.warnings(["한국의 문"], ["한국의 문"])) == []
 
 
 def test_other_encodings_and_missing_files_are_refused(tmp_path):
