@@ -110,7 +110,8 @@ def _require_same(path: Path, kept: SurveyKey, key: SurveyKey) -> None:
     if changed:
         raise ResumeError(
             f"{path}: {'; '.join(changed)}. Answers to this survey may be out already, so it stays "
-            "as it is. Choose another folder; or, if nothing was handed out yet, delete this one."
+            "as it is. Choose another folder (on the canvas another `survey_name`); or, if nothing "
+            "was handed out yet, delete this one."
         )
 
 

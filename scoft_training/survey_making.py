@@ -276,7 +276,8 @@ def _require_place(out: Path) -> None:
     if any(not path.name.startswith(KEY_NAME) for path in out.iterdir()):
         raise OutputError(
             f"{out}: is neither empty nor a survey's folder ({KEY_NAME} is missing); nothing is "
-            "overwritten. Choose another folder, or put the key back."
+            "overwritten. Choose another folder (on the canvas another `survey_name`), or put the "
+            "key back."
         )
 
 
