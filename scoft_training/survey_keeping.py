@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .errors import ResumeError
+from .errors import ResumeError, SurveyError
 from .files import file_sha256
 from .survey_key import (
     KEY_NAME,
@@ -39,7 +39,7 @@ def kept_key(
 
     Raises:
         ResumeError: the folder's key is of other pages, models, pictures or another rule for ties.
-        SurveyError: it cannot be read.
+        SurveyError: it cannot be read, or was altered.
     """
     path = out / KEY_NAME
     kept = read_key(path) if path.exists() else None
@@ -112,6 +112,19 @@ def _require_same(path: Path, kept: SurveyKey, key: SurveyKey) -> None:
             f"{path}: {'; '.join(changed)}. Answers to this survey may be out already, so it stays "
             "as it is. Choose another folder (on the canvas another `survey_name`); or, if nothing "
             "was handed out yet, delete this one."
+        )
+    _require_unaltered(path, kept, key)
+
+
+def _require_unaltered(path: Path, kept: SurveyKey, key: SurveyKey) -> None:
+    """Refuse a key that has every id, but not for what people see under it."""
+    made = {one.page: one for one in key.pages}
+    altered = [made[one.page] for one in kept.pages if one != made[one.page]]
+    if altered or kept.survey != key.survey:
+        named = [f" at the page {one.page} ({one.prompt[:60]!r})" for one in altered[:1]]
+        raise SurveyError(
+            f"{path}: was altered{''.join(named)}, so that answers would be read wrongly by it. "
+            "Bring an intact copy."
         )
 
 

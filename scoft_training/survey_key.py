@@ -159,6 +159,8 @@ def _key(values: Mapping[str, Any]) -> SurveyKey:
     if len(models) < 2 or len(set(models)) < len(models):
         raise ValueError("`models` must be two or more different names")
     pages = tuple(_page(one, models) for one in values["pages"])
+    if not pages:
+        raise ValueError("`pages` are none")
     for ids in ([one.page for one in pages], [each for one in pages for each in one.pictures]):
         if len(set(ids)) < len(ids):
             raise ValueError("an id stands for two things")

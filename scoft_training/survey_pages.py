@@ -9,7 +9,7 @@ are made ready and what pages are called is not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unicodedata import normalize
 
 from . import draws
@@ -83,13 +83,17 @@ def choose_pages(
         raise ConfigError("There is no grid to ask about. Name one that `scoft grid` drew.")
     names = _models(grids, models)
     by_culture: dict[str, dict[str, _Candidate]] = {}
+    names_of: dict[str, str] = {}
     warnings = []
     for grid in grids:
         found, incomplete = _candidates(grid, names, parted(config.roles), culture)
         warnings += _left_out(grid, incomplete)
         for one in found:
+            # One culture in large and in small letters is one, as it is when answers are read.
+            name = names_of.setdefault(one.culture.casefold(), one.culture)
             # The same prompt in two grids, or under two roles, is asked about once.
-            by_culture.setdefault(one.culture, {}).setdefault(one.prompt.text, one)
+            of_culture = by_culture.setdefault(name, {})
+            of_culture.setdefault(one.prompt.text, replace(one, culture=name))
     pages: list[ChosenPage] = []
     for candidates in by_culture.values():
         chosen = _drawn(list(candidates.values()), config)
@@ -175,8 +179,8 @@ def _culture(grid: Grid, prompt: GridPrompt, culture: str | None) -> str:
     own = _spelt(prompt.culture) or _spelt(culture)
     if own:
         return own
-    named = sorted({_spelt(one.culture) for one in grid.prompts} - {""})
-    if len(named) == 1:
+    named = [spelt for one in grid.prompts if (spelt := _spelt(one.culture))]
+    if len({spelt.casefold() for spelt in named}) == 1:
         return named[0]
     raise ConfigError(
         f"{grid.folder}: the prompt {prompt.text[:60]!r} names no culture. Say in `culture` "

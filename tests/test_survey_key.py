@@ -108,6 +108,7 @@ def test_secrets_are_32_hex_digits_and_never_twice_the_same():
         ),
         (lambda v: v["pages"][0].update(pictures=3), "is damaged"),
         (lambda v: v.update(pages=[3]), "is damaged"),
+        (lambda v: v.update(pages=[]), "is damaged (`pages` are none)"),
     ],
 )
 def test_a_damaged_key_is_refused_and_the_fault_is_named(tmp_path, change, message):

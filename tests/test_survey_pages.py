@@ -134,6 +134,15 @@ def test_a_culture_is_one_however_its_letters_and_spaces_are_written(tmp_path):
     assert [page.culture for page in chosen(grid).pages] == ["Corée du Sud"] * 2
 
 
+def test_a_culture_in_large_and_small_letters_is_one_by_its_first_name(tmp_path):
+    named = [*prompts_of(2), *prompts_of(2, culture="KOREA"), GridPrompt("a cup", "test", (7,))]
+    grid = grid_of(tmp_path / "g", named)
+    assert {page.culture for page in chosen(grid).pages} == {"Korea"}
+    assert len(chosen(grid).pages) == 5
+    # Their prompts share one choice, too.
+    assert len(chosen(grid, config=SurveyConfig(pages=3)).pages) == 3
+
+
 def test_the_same_prompt_in_two_grids_or_roles_is_asked_about_once(tmp_path):
     first = grid_of(tmp_path / "a", prompts_of(2))
     again = replace(prompts_of(1)[0], role="train")
