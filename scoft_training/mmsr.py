@@ -197,8 +197,9 @@ def _rank_one(votes: _Sparse) -> Floats | None:
         left = _trimmed_means(entries, seen, right, left, trimmed, least)
         before, product = product, np.outer(left, right)
         if np.linalg.norm(product - before) < _TOLERANCE:
-            scale: Floats = left * math.sqrt(np.linalg.norm(right) / np.linalg.norm(left))
-            return scale
+            # One is a multiple of the other, except where the least stands in for zero.
+            sizes: Floats = np.sqrt(left * right)
+            return sizes
         if product.max() > _RUN_AWAY:
             break
     return None

@@ -196,6 +196,16 @@ def test_what_does_not_settle_is_left_to_a_majority():
     np.testing.assert_array_equal(vote.labels, np.sign(said(made.compared).sum(axis=0)))
 
 
+def test_who_agrees_with_nobody_more_than_chance_has_hardly_a_vote():
+    # Five say the same eight things, the sixth the opposite of every other one: agreement 0.
+    rows = answers(range(6), lambda who: range(8), lambda who, task: who < 5 or task % 2)
+    vote = mmsr_vote(compared_by_hand("AB", rows))
+    assert vote.groups[0].method == "MMSR"
+    assert vote.skills[:5] == pytest.approx(2 * np.arctanh(1 - 1 / np.sqrt(8)))
+    assert 0 <= vote.skills[5] < vote.skills[0] / 2
+    assert vote.labels.tolist() == [1] * 8
+
+
 def test_ties_and_votes_that_cancel_label_nothing():
     rows = [
         *[("a", 0, "A", "B", 0.5), ("b", 0, "B", "A", 0.5)],
@@ -203,9 +213,11 @@ def test_ties_and_votes_that_cancel_label_nothing():
         *[("a", 2, "A", "B", 1), ("b", 2, "B", "A", 0)],
         # Asked twice, and both said: neither.
         *[("a", 3, "A", "B", 1), ("a", 3, "A", "B", 0)],
+        # Asked twice, and said the same: one vote against one.
+        *[("a", 4, "A", "B", 1), ("a", 4, "A", "B", 1), ("b", 4, "A", "B", 0)],
     ]
     vote = mmsr_vote(compared_by_hand("AB", rows))
-    assert vote.labels.tolist() == [0, 0, 1, 0]
+    assert vote.labels.tolist() == [0, 0, 1, 0, 0]
     assert vote.wins.tolist() == [[0, 1], [0, 0]]
     only_ties = mmsr_vote(compared_by_hand("AB", rows[:2]))
     assert (only_ties.order, only_ties.groups) == ((), ())
