@@ -14,12 +14,10 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from .errors import ConfigError, OutputError
 from .events import (
     Event,
     FinishedEvent,
@@ -31,57 +29,35 @@ from .events import (
 )
 from .file_locks import locked
 from .files import digest_text, remove_leftovers, write_text
-from .grids import Grid, read_grid
+from .grids import read_grid
 from .options import validate
-from .survey_config import SurveyConfig, parted
 from .survey_html import survey_html
 from .survey_keeping import kept_key
 from .survey_key import ITEMS, KEY_NAME, SurveyKey, SurveyPage, write_key
 from .survey_pages import ChosenPage, ChosenPages, choose_pages
-from .survey_pictures import is_pixel_art, page_pictures
-from .survey_texts import SurveyTexts, filled, survey_texts
+from .survey_pictures import PagePictures, is_pixel_art, page_pictures
+from .survey_request import (
+    SurveyRequest,
+    advice,
+    require_letters,
+    require_place,
+    require_target,
+    texts_of,
+)
+from .survey_texts import SurveyTexts, filled
 from .survey_translations import Translations, read_translations
 
-__all__ = ["HAND_OUT", "MINUTES_PER_PAGE", "SurveyRequest", "handed_out", "make_survey"]
+__all__ = ["HAND_OUT", "MINUTES_PER_PICTURE", "SurveyRequest", "handed_out", "make_survey"]
 
 HAND_OUT = "hand-out"
 
-MINUTES_PER_PAGE = 2
-"""Four rankings and a look at the pictures, as the guide for organisers says (docs/survey.md)."""
+MINUTES_PER_PICTURE = 0.5
+"""For a look and four rankings; with four models two minutes a page, as docs/survey.md says."""
 
 _LOCK_SECONDS = 2.0
+_SLUG_BYTES = 180
 _MAIL_BYTES = 25_000_000
 """What most mail services carry."""
-
-
-@dataclass(frozen=True)
-class SurveyRequest:
-    """What a survey is to be made of, and where it goes.
-
-    Attributes:
-        grids: folders of grids, one or more, say one for each culture.
-        out: the survey's folder: new, empty, or one of the same pages and models.
-        culture: of prompts that name none; None takes the only one that their grid names.
-        title, about, consent: the page's; empty takes the language's own. {culture}, {pages},
-            {minutes} and {contact} are filled in, paragraphs are parted by an empty line.
-        contact: whom participants can ask; empty says whoever gave them the page.
-        form_target: http(s) address to which the page can post answers; empty for none.
-        models: names to compare; none takes all.
-        translations: file of prompts in other languages, see `survey_translations`.
-        config: languages, how many pages, and the rest.
-    """
-
-    grids: Sequence[Path]
-    out: Path
-    culture: str | None = None
-    title: str = ""
-    about: str = ""
-    consent: str = ""
-    contact: str = ""
-    form_target: str = ""
-    models: Sequence[str] = ()
-    translations: Path | None = None
-    config: SurveyConfig = field(default_factory=SurveyConfig)
 
 
 def make_survey(
@@ -101,15 +77,16 @@ def make_survey(
         OutputError: the folder is something else, or cannot be written.
     """
     validate(request.config)
-    _require_target(request.form_target)
-    texts = _texts(request.config)
+    require_target(request.form_target)
+    texts = texts_of(request.config)
     grids = [read_grid(folder) for folder in request.grids]
     chosen = choose_pages(
         grids, culture=request.culture, models=request.models, config=request.config
     )
+    require_letters(request, chosen)
     translations = read_translations(request.translations, [one.language for one in texts])
     yield from map(WarningEvent, chosen.warnings)
-    _require_place(request.out)
+    require_place(request.out)
     with locked(request.out / KEY_NAME, seconds=_LOCK_SECONDS):
         remove_leftovers(request.out)
         remove_leftovers(request.out / HAND_OUT)
@@ -118,7 +95,7 @@ def make_survey(
             "form_target": request.form_target.strip(),
         }
         key, is_new = kept_key(request.out, chosen, request.config.allow_ties, settings)
-        yield from map(WarningEvent, _advice(request, grids, chosen, translations))
+        yield from map(WarningEvent, advice(request, grids, chosen, translations))
         making = _Making(request, chosen, key, texts, translations, stop_check(should_stop))
         yield from making.events(is_new)
 
@@ -163,7 +140,7 @@ class _Making:
             is_new: whether the key is to be written: no sooner than its first page is ready, since
                 it binds the folder to its pictures, and before that page can be handed out.
         """
-        total, done = len(self._key.pages), 0
+        total, done, unequal = len(self._key.pages), 0, 0
         yield PhaseEvent("survey", 0, total)
         both = list(zip(self._key.pages, self._chosen.pages, strict=True))
         try:
@@ -173,7 +150,9 @@ class _Making:
                     if page.culture == culture:
                         self._check_stop()
                         pages.append(page)
-                        pictures |= self._pictures(page, drawn)
+                        made = self._pictures(page, drawn)
+                        pictures |= made.urls
+                        unequal += made.scaled_apart
                         done += 1
                         yield PhaseEvent("survey", done, total)
                 self._check_stop()
@@ -183,6 +162,7 @@ class _Making:
                 for texts in self._texts:
                     self._check_stop()
                     yield from self._write(slug, texts, pages, pictures)
+            yield from map(WarningEvent, self._last_advice(unequal))
         except StopRequested:
             yield StoppedEvent(
                 0,
@@ -192,8 +172,30 @@ class _Making:
             return
         yield FinishedEvent(0, str(self._request.out / HAND_OUT))
 
-    def _pictures(self, page: SurveyPage, drawn: ChosenPage) -> dict[str, str]:
-        """Return a page's pictures, id -> `data:` URL."""
+    def _last_advice(self, unequal: int) -> Iterator[str]:
+        """Yield what shows when all is written; `unequal` pages had pictures of several sizes."""
+        if unequal:
+            yield (
+                f"On {unequal} of {len(self._key.pages)} pages the models' pictures are of "
+                "different sizes. They were made alike, but those that were scaled down may look "
+                "sharper, by which people can know a model again. Draw all in one size."
+            )
+        written = {
+            self._file(slug, texts) for slug in self._slugs.values() for texts in self._texts
+        }
+        if older := [one.name for one in handed_out(self._request.out) if one not in written]:
+            yield (
+                f"{self._request.out / HAND_OUT}: {', '.join(older)} was left as it was, with the "
+                "texts of then. If these changed, name its language in `languages`, too, or delete "
+                "it."
+            )
+
+    def _file(self, slug: str, texts: SurveyTexts) -> Path:
+        """Return where the page of a culture and a language goes."""
+        return self._request.out / HAND_OUT / f"survey-{slug}-{texts.language}.html"
+
+    def _pictures(self, page: SurveyPage, drawn: ChosenPage) -> PagePictures:
+        """Return a page's pictures by their ids."""
         return page_pictures(
             {one: drawn.pictures[model].path for one, model in page.pictures.items()},
             longest=self._request.config.picture_side,
@@ -208,7 +210,7 @@ class _Making:
         pages: Sequence[SurveyPage],
         pictures: Mapping[str, str],
     ) -> Iterator[Event]:
-        path = self._request.out / HAND_OUT / f"survey-{slug}-{texts.language}.html"
+        path = self._file(slug, texts)
         text = survey_html(self._data(texts, pages, pictures))
         write_text(path, text)
         size = len(text.encode("utf-8"))
@@ -232,7 +234,7 @@ class _Making:
                 self._translations.of(texts.language, culture) or culture, texts.direction
             ),
             "pages": of_one,
-            "minutes": MINUTES_PER_PAGE * of_one,
+            "minutes": ceil(MINUTES_PER_PICTURE * len(self._key.models) * of_one),
             "contact": _isolated(
                 request.contact.strip() or texts.texts["contact.unknown"], texts.direction
             ),
@@ -267,68 +269,6 @@ class _Making:
         }
 
 
-def _require_place(out: Path) -> None:
-    """Refuse a folder that holds something else than a survey."""
-    if not out.exists() or (out / KEY_NAME).is_file():
-        return
-    if not out.is_dir():
-        raise OutputError(f"{out}: is a file. Name a folder for the survey.")
-    if any(not path.name.startswith(KEY_NAME) for path in out.iterdir()):
-        raise OutputError(
-            f"{out}: is neither empty nor a survey's folder ({KEY_NAME} is missing); nothing is "
-            "overwritten. Choose another folder (on the canvas another `survey_name`), or put the "
-            "key back."
-        )
-
-
-def _require_target(target: str) -> None:
-    """Refuse what a form cannot post to; the page's policy names its origin."""
-    target = target.strip()
-    if not target:
-        return
-    try:
-        parts = urlsplit(target)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or re.search(r"[\s\"'<>;,\\]", target) or "@" in urlsplit(target).netloc:
-        raise ConfigError(
-            f"The form's target {target!r} is no address that a page can post to. Give one that "
-            "begins with https://, say https://example.org/answers, or leave it empty."
-        )
-
-
-def _texts(config: SurveyConfig) -> list[SurveyTexts]:
-    """Return the texts of each language that was asked for."""
-    found = [survey_texts(one) for one in parted(config.languages)]
-    tags = [one.language for one in found]
-    if doubled := {tag for tag in tags if tags.count(tag) > 1}:
-        raise ConfigError(
-            f"`languages` names {min(doubled)!r} twice, and one page would replace the other. "
-            "Give the language of your own file another name, say en-simple."
-        )
-    return found
-
-
-def _advice(
-    request: SurveyRequest, grids: Sequence[Grid], chosen: ChosenPages, translations: Translations
-) -> Iterator[str]:
-    """Yield what the organiser should know before pages go out."""
-    known = {one.culture for one in chosen.pages}
-    known |= {prompt.text for grid in grids for prompt in grid.prompts}
-    yield from translations.warnings(known, list(dict.fromkeys(one.prompt for one in chosen.pages)))
-    if not request.contact.strip():
-        yield (
-            "`contact` is empty, so participants with questions are told to ask whoever gave "
-            "them the page."
-        )
-    if urlsplit(request.form_target.strip()).scheme == "http":
-        yield (
-            "The form's target begins with http://, so answers would travel unencrypted. Use "
-            "https:// if the server knows it."
-        )
-
-
 def _isolated(value: str, direction: str) -> str:
     """Return a name so that Latin letters stand right in a line from right to left.
 
@@ -361,4 +301,6 @@ def _slug(name: str) -> str:
         one if one.isalnum() or unicodedata.category(one)[0] == "M" else "-"
         for one in unicodedata.normalize("NFC", name.casefold())
     )
-    return re.sub("-+", "-", "".join(kept)).strip("-")[:60]
+    slug = re.sub("-+", "-", "".join(kept))[:60]
+    # Disks take names of 255 bytes, and some scripts have four for each letter.
+    return slug.encode("utf-8")[:_SLUG_BYTES].decode("utf-8", "ignore").strip("-")

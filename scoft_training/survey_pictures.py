@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -16,13 +17,27 @@ from PIL import Image
 from .errors import DatasetError
 from .pictures import open_picture, same_aspect
 
-__all__ = ["is_pixel_art", "page_pictures"]
+__all__ = ["PagePictures", "is_pixel_art", "page_pictures"]
 
 _SMALL = 128
 """Pictures up to this side are shown enlarged, pixel by pixel; JPEG's blocks would show."""
 
 _JPEG_QUALITY = 90
 """At 4:4:4, above what people see on a photograph."""
+
+
+@dataclass(frozen=True)
+class PagePictures:
+    """A page's pictures, alike but for what they show.
+
+    Attributes:
+        urls: name -> `data:` URL.
+        scaled_apart: whether they were of different sizes before, which can show: what was scaled
+            down looks sharper.
+    """
+
+    urls: Mapping[str, str]
+    scaled_apart: bool
 
 
 def is_pixel_art(paths: Sequence[Path], longest: int) -> bool:
@@ -41,7 +56,7 @@ def is_pixel_art(paths: Sequence[Path], longest: int) -> bool:
 
 def page_pictures(
     paths: Mapping[str, Path], *, longest: int, lossless: bool, where: str
-) -> dict[str, str]:
+) -> PagePictures:
     """Return a page's pictures as `data:` URLs, all of one size and encoded alike.
 
     Args:
@@ -64,7 +79,10 @@ def page_pictures(
             )
     scale = min(1.0, longest / max(smallest))
     size = (max(1, round(smallest[0] * scale)), max(1, round(smallest[1] * scale)))
-    return {name: _data_url(image, size, lossless) for name, image in images.items()}
+    return PagePictures(
+        urls={name: _data_url(image, size, lossless) for name, image in images.items()},
+        scaled_apart=len({image.size for image in images.values()}) > 1,
+    )
 
 
 def _data_url(image: Image.Image, size: tuple[int, int], lossless: bool) -> str:
@@ -76,6 +94,8 @@ def _data_url(image: Image.Image, size: tuple[int, int], lossless: bool) -> str:
     if lossless:
         plain.save(buffer, format="PNG", optimize=True)
     else:
-        plain.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0, optimize=True)
+        # Not optimized: a few per cent smaller, but Pillow's room for it is too small for a
+        # picture of much detail, which then fails.
+        plain.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
     kind = "png" if lossless else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
