@@ -25,13 +25,16 @@ LANGUAGES = ("en", "ko", "zh", "es", "hi", "ar")
 
 _FOLDER = Path(__file__).with_name("survey_texts")
 _FIELDS = ("language", "direction", "name", "texts")
-_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_TAG = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 """A language as in BCP 47, without its rarest forms; it becomes part of a file's name."""
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MOST_BYTES = 1_000_000
 _NAMED = 3
 """How many wrong keys one sentence names."""
+
+_LETTERS = "picture.letters"
+_MOST_PICTURES = 9
 
 _AS_ENGLISH = "`scoft survey texts en` prints the texts in English."
 
@@ -166,6 +169,16 @@ def _check_names(path: Path, kind: str, found: Iterable[str], known: Iterable[st
 def _check_text(path: Path, key: str, text: object) -> None:
     if not isinstance(text, str) or not text.strip():
         raise SurveyError(f"{path}: `{key}` is empty or no text. Translate it.")
+    if re.search("[\ud800-\udfff]", text):
+        raise SurveyError(
+            f"{path}: `{key}` holds half a character (a lone \\ud800 to \\udfff). Write it anew."
+        )
+    letters = text.split(" ")
+    if key == _LETTERS and not len(set(letters) - {""}) == len(letters) == _MOST_PICTURES:
+        raise SurveyError(
+            f"{path}: `{key}` must be {_MOST_PICTURES} different letters, parted by single spaces, "
+            f"but is {text!r}. Each picture of a page is called by one."
+        )
     if path == language_file("en"):
         return
     names, wanted = (set(_PLACEHOLDER.findall(one)) for one in (text, _english()[key]))

@@ -116,7 +116,9 @@ def own_file(folder, change=lambda values: None, *, encoding="utf-8"):
     values |= {"language": "vi", "name": "Tiếng Việt"}
     change(values)
     path = folder / "my.json"
-    path.write_text(json.dumps(values, ensure_ascii=False, indent=1), encoding=encoding)
+    text = json.dumps(values, ensure_ascii=False, indent=1)
+    # Half a character cannot be written as itself.
+    path.write_bytes(text.encode(encoding, "backslashreplace"))
     return path
 
 
@@ -136,7 +138,7 @@ def test_a_hebrew_file_is_read_from_right_to_left(tmp_path):
         values["texts"] = {
             key: "".join(re.findall(r"\{\w+\}", text)) + "שלום לכולם" * 3
             for key, text in ENGLISH.items()
-        }
+        } | {"picture.letters": "א ב ג ד ה ו ז ח ט"}
 
     assert survey_texts(str(own_file(tmp_path, change))).direction == "rtl"
 
@@ -168,6 +170,13 @@ def without(*keys):
         (texts_but(zzz="?"), "no text `zzz`. Remove it."),
         (texts_but(nav__next=" "), "`nav.next` is empty or no text. Translate it."),
         (texts_but(nav__next=7), "`nav.next` is empty or no text. Translate it."),
+        (texts_but(nav__next="\ud83d"), "`nav.next` holds half a character"),
+        (
+            texts_but(picture__letters="A B C"),
+            "`picture.letters` must be 9 different letters, parted by single spaces, but is 'A B",
+        ),
+        (texts_but(picture__letters="A B C D E F G H A"), "must be 9 different letters"),
+        (texts_but(picture__letters="A B C D E F G H  I"), "must be 9 different letters"),
         (texts_but(picture__name="Picture"), "`picture.name` lost {letter}."),
         (
             texts_but(picture__name="Picture {letter} {n}"),
