@@ -28,6 +28,7 @@ from ..scoft_training.errors import ConfigError, unknown_name
 __all__ = [
     "Progress",
     "apply_lora",
+    "clean_name",
     "dataset_folder",
     "dataset_names",
     "folder_state",
@@ -51,6 +52,7 @@ __all__ = [
     "raise_if_interrupted",
     "send",
     "server",
+    "state_of",
     "survey_folder",
     "table_names",
     "table_path",
@@ -312,9 +314,14 @@ def folder_state(name: str) -> str:
 def input_state(name: str) -> str:
     """Return what changes with a file, or a folder's files, of the input folder; "" without it."""
     place = _below_input(name)
-    if place is None or not place.exists():
-        return ""
+    return "" if place is None else state_of(place)
+
+
+def state_of(place: Path) -> str:
+    """Return what changes with a file, or a folder's files; "" where there is none."""
     try:
+        if not place.exists():
+            return ""
         found = [(path.as_posix(), path.stat()) for path in sorted([place, *place.rglob("*")])]
     except OSError:
         return ""
@@ -340,10 +347,7 @@ def grid_folder(name: str, digest: str) -> Path:
     Raises:
         ConfigError: nothing is left of the name once what no folder's may hold is taken out.
     """
-    cleaned = re.sub(r"[^\w.\- ]+", "_", name).strip(" ._")
-    if not cleaned:
-        raise ConfigError(f"`grid_name`: {name!r} is no folder's name. Use letters and digits.")
-    return output_folder() / "grids" / f"{cleaned}-{digest}"
+    return output_folder() / "grids" / f"{clean_name(name, 'grid_name')}-{digest}"
 
 
 def survey_folder(name: str) -> Path:
@@ -352,10 +356,19 @@ def survey_folder(name: str) -> Path:
     Raises:
         ConfigError: nothing is left of the name once what no folder's may hold is taken out.
     """
+    return output_folder() / "surveys" / clean_name(name, "survey_name")
+
+
+def clean_name(name: str, widget: str) -> str:
+    """Return a folder's name without what none may hold; slashes become underscores.
+
+    Raises:
+        ConfigError: nothing is left.
+    """
     cleaned = re.sub(r"[^\w.\- ]+", "_", name).strip(" ._")
     if not cleaned:
-        raise ConfigError(f"`survey_name`: {name!r} is no folder's name. Use letters and digits.")
-    return output_folder() / "surveys" / cleaned
+        raise ConfigError(f"`{widget}`: {name!r} is no folder's name. Use letters and digits.")
+    return cleaned
 
 
 def lora_path(prefix: str) -> Path:

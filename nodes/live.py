@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ __all__ = [
     "find_results",
     "find_run",
     "find_survey",
+    "forget_lost",
     "open_dataset",
     "open_grid",
     "open_results",
@@ -107,11 +110,19 @@ class LiveRun:
         _runs[run_id] = self
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A folder that a node wrote, and the files in it that its page shows."""
+
+    folder: Path
+    files: tuple[Path, ...]
+
+
 _runs: dict[str, LiveRun] = {}
 _galleries: dict[str, Gallery] = {}
 _grids: dict[str, Path] = {}
-_surveys: dict[str, Path] = {}
-_results: dict[str, Path] = {}
+_surveys: dict[str, _Opened] = {}
+_results: dict[str, _Opened] = {}
 _revisions: Counter[str] = Counter()
 
 
@@ -168,10 +179,15 @@ def find_grid(name: str) -> Path:
     return _grids[name]
 
 
-def open_survey(folder: Path) -> str:
-    """Make a survey's pages known to pages of the canvas; returns its id."""
+def open_survey(folder: Path, files: Iterable[Path]) -> str:
+    """Make a survey's pages known to pages of the canvas; returns its id.
+
+    Args:
+        folder: the survey's.
+        files: its key and pages; without one of them its node has to run again.
+    """
     name = _id(folder)
-    _surveys[name] = folder
+    _surveys[name] = _Opened(folder, tuple(files))
     return name
 
 
@@ -183,13 +199,18 @@ def find_survey(name: str) -> Path:
     """
     if name not in _surveys:
         raise NotOpenError("This server has not made that survey. Queue its node once.")
-    return _surveys[name]
+    return _surveys[name].folder
 
 
-def open_results(folder: Path) -> str:
-    """Make what was found in answers known to pages; returns its id."""
+def open_results(folder: Path, files: Iterable[Path]) -> str:
+    """Make what was found in answers known to pages; returns its id.
+
+    Args:
+        folder: of the results.
+        files: its report and numbers; without one of them its node has to run again.
+    """
     name = _id(folder)
-    _results[name] = folder
+    _results[name] = _Opened(folder, tuple(files))
     return name
 
 
@@ -201,7 +222,16 @@ def find_results(name: str) -> Path:
     """
     if name not in _results:
         raise NotOpenError("This server has not read those answers. Queue its node once.")
-    return _results[name]
+    return _results[name].folder
+
+
+def forget_lost() -> None:
+    """Forget surveys and results that lack a file by now, so that their nodes run again."""
+    for kind, opened in (("surveys", _surveys), ("results", _results)):
+        for name, one in list(opened.items()):
+            if not all(path.is_file() for path in one.files):
+                del opened[name]
+                decided(kind)
 
 
 def _id(folder: Path) -> str:
@@ -212,7 +242,8 @@ def decided(kind: str) -> None:
     """Note that a person changed what the next run does, though no widget changed.
 
     Args:
-        kind: "rows", "negatives", or "run" for a run that was stopped from a page.
+        kind: "rows", "negatives", "run" for a run that was stopped from a page, "surveys" or
+            "results" for files that were deleted.
     """
     _revisions[kind] += 1
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -45,6 +46,8 @@ _PAGE_HEADERS = {
 # The page has a script of its own, and a policy of its own beside this one: here it runs as a
 # stranger, who can reach neither the host nor what the host keeps in the browser.
 _SURVEY_POLICY = "sandbox allow-scripts allow-forms allow-downloads allow-modals"
+
+_NO_PAGE = "That page is no longer in the survey's folder. Queue the node again: it makes it anew."
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -172,6 +175,8 @@ async def _survey(request: web.Request) -> web.StreamResponse:
     found = await asyncio.to_thread(
         lambda: [{"name": path.name, "size": path.stat().st_size} for path in handed_out(folder)]
     )
+    if not found:
+        raise live.NotOpenError(_NO_PAGE)
     return web.json_response({"survey": name, "pages": found})
 
 
@@ -179,12 +184,13 @@ async def _survey_page(request: web.Request) -> web.StreamResponse:
     """Answer with a page as a participant sees it, or to be saved and handed out."""
     folder = live.find_survey(request.match_info["survey"])
     wanted = request.match_info["name"]
-    path = next((one for one in handed_out(folder) if one.name == wanted), None)
+    found = await asyncio.to_thread(handed_out, folder)
+    path = next((one for one in found if one.name == wanted), None)
     if path is None:
-        raise live.NotOpenError("There is no such page of this survey any more.")
+        raise live.NotOpenError(_NO_PAGE)
     headers = {**_PAGE_HEADERS, "Content-Security-Policy": _SURVEY_POLICY}
     if "save" in request.query:
-        headers["Content-Disposition"] = "attachment"
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(path.name)}"
     return web.FileResponse(path, headers=headers)
 
 

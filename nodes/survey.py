@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..scoft_training.errors import ConfigError
+from ..scoft_training.events import Event, WarningEvent
 from ..scoft_training.survey_config import SurveyAnalysisConfig, SurveyConfig, parted
 from . import host
-from .live import open_results, open_survey
+from .live import forget_lost, open_results, open_survey, revision
 from .plots import images
 from .running import carry_out
 from .types import ScoftGrid, require_grid
@@ -106,10 +108,15 @@ class MakeSurvey(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, translations: str = "", languages: str = "", **_values: Any) -> Any:
-        """Return what changes with the files that are named."""
+    def fingerprint_inputs(
+        cls, translations: str | None = "", languages: str | None = "", **_values: Any
+    ) -> Any:
+        """Return what changes with the files that are named, and when pages are gone."""
+        if translations is None or languages is None:
+            return math.nan  # It is linked: which files it names is not known yet.
+        forget_lost()
         named = [translations.strip(), *filter(_is_file_name, parted(languages))]
-        return [host.input_state(name) for name in named if name]
+        return [revision("surveys"), [host.input_state(name) for name in named if name]]
 
     @classmethod
     def execute(
@@ -145,14 +152,14 @@ class MakeSurvey(io.ComfyNode):
             translations=_input(translations, "translations"),
             config=_with_own_languages(config_from_widgets(SurveyConfig, values)),
         )
-        events = make_survey(request, should_stop=host.interrupted)
+        warnings: list[str] = []
+        events = _noted(make_survey(request, should_stop=host.interrupted), warnings)
         carry_out(events, cls.hidden.unique_id, main="survey", work=folder)
-        names = [path.name for path in handed_out(folder)]
-        said = f"output/scoft/surveys/{folder.name}/hand-out: {', '.join(names)}"
+        key, pages = folder / KEY_NAME, handed_out(folder)
+        said = f"output/scoft/surveys/{folder.name}/hand-out: {', '.join(p.name for p in pages)}"
+        shown = {"survey": open_survey(folder, [key, *pages]), "warnings": warnings}
         return io.NodeOutput(
-            str(folder),
-            str(folder / KEY_NAME),
-            ui={"scoft": [{"survey": open_survey(folder)}], "text": [said]},
+            str(folder), str(key), ui={"scoft": [shown], "text": [said, *warnings]}
         )
 
 
@@ -180,10 +187,17 @@ class AggregateSurvey(io.ComfyNode):
                 io.String.Input(
                     "key",
                     default="",
-                    tooltip="Connect the key of SCoFT Make Survey, or name a survey-key.json in "
-                    "the input folder. Tables need none.",
+                    tooltip="Connect the key of SCoFT Make Survey, or write its survey_name, or "
+                    "name a survey-key.json in the input folder. Tables need none.",
                 ),
                 *widgets(SurveyAnalysisConfig),
+                io.String.Input(
+                    "results_name",
+                    default="",
+                    tooltip="What the folder of the results is called besides results. Two nodes "
+                    "that read the same answers, say by culture and by country, need two names, "
+                    "or one replaces what the other found.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="plots"),
@@ -195,13 +209,19 @@ class AggregateSurvey(io.ComfyNode):
         )
 
     @classmethod
-    def fingerprint_inputs(cls, answers: str = "", key: str | None = "", **_values: Any) -> Any:
-        """Return what changes when answers come or go."""
+    def fingerprint_inputs(
+        cls, answers: str | None = "", key: str | None = "", **_values: Any
+    ) -> Any:
+        """Return what changes when answers come or go, and when the report is gone."""
+        if answers is None:
+            return math.nan  # It is linked: whose answers they are is not known yet.
+        forget_lost()
         # A key that is connected is not known yet, and its node tells when it changes.
-        return [host.input_state(name.strip()) for name in (answers, key or "")]
+        keys = [_key_state(key or ""), host.input_state(_key_beside(answers))]
+        return [revision("results"), host.input_state(answers.strip()), keys]
 
     @classmethod
-    def execute(cls, answers: str, key: str, **values: Any) -> io.NodeOutput:
+    def execute(cls, answers: str, key: str, results_name: str, **values: Any) -> io.NodeOutput:
         """Read the answers and write the report."""
         from ..scoft_training.survey_aggregation import AggregateRequest, aggregate, key_of
         from ..scoft_training.survey_plots import result_plots
@@ -219,7 +239,7 @@ class AggregateSurvey(io.ComfyNode):
             key=_key(key),
             config=config_from_widgets(SurveyAnalysisConfig, values),
         )
-        folder = _results_folder(key_of(request), place)
+        folder = _results_folder(key_of(request), answers, results_name)
         request = dataclasses.replace(request, out=folder)
         made: list[Any] = []
 
@@ -227,14 +247,24 @@ class AggregateSurvey(io.ComfyNode):
             made.append((yield from aggregate(request, should_stop=host.interrupted)))
 
         end = carry_out(events(), cls.hidden.unique_id, main=_PHASES, work=folder)
-        told = summary(made[-1])
+        told, report = summary(made[-1]), Path(end.name)
+        results = folder / RESULTS_FILE
+        shown = {"results": open_results(folder, [results, report]), "summary": told}
         return io.NodeOutput(
             images([plot for _, plot in result_plots(made[-1])]),
             told,
-            (folder / RESULTS_FILE).read_text(encoding="utf-8"),
-            end.name,
-            ui={"scoft": [{"results": open_results(folder), "summary": told}], "text": [told]},
+            results.read_text(encoding="utf-8"),
+            str(report),
+            ui={"scoft": [shown], "text": [told]},
         )
+
+
+def _noted(events: Iterator[Event], warnings: list[str]) -> Iterator[Event]:
+    """Pass events on, and keep what the warnings among them say: people look at the node."""
+    for event in events:
+        if isinstance(event, WarningEvent):
+            warnings.append(event.message)
+        yield event
 
 
 def _is_file_name(language: str) -> bool:
@@ -247,24 +277,74 @@ def _input(name: str, widget: str) -> Path | None:
 
 
 def _with_own_languages(config: SurveyConfig) -> SurveyConfig:
-    """Return the config with files of own texts taken from the input folder."""
+    """Return the config with files of own texts taken from the input folder.
+
+    Raises:
+        ConfigError: one is not there, or the way to it holds a comma, which parts languages.
+    """
     named = [
         str(host.input_path(one, "languages")) if _is_file_name(one) else one
         for one in parted(config.languages)
     ]
+    if apart := next((one for one in named if "," in one), None):
+        raise ConfigError(
+            f"`languages`: {apart} has a comma in a folder's name, and commas part languages. Run "
+            "`scoft survey make` in the folder of this file, or rename the folder."
+        )
     return dataclasses.replace(config, languages=",".join(named))
 
 
 def _key(text: str) -> Path | None:
-    """Return the key's file: a survey's of this host, or one in the input folder."""
-    if not text.strip():
+    """Return the key's file: a survey's of this host by path or name, or one in the input folder.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    from ..scoft_training.survey_key import KEY_NAME
+
+    text = text.strip()
+    if not text:
         return None
-    path = Path(text.strip())
-    return path if path.is_absolute() and host.is_ours(path) else _input(text, "key")
+    path = Path(text)
+    if path.is_absolute() and host.is_ours(path):
+        return path
+    by_name = host.output_folder() / "surveys" / text / KEY_NAME
+    if path.name == text and by_name.is_file():
+        return by_name
+    try:
+        return host.input_path(text, "key")
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error} Or connect the key of SCoFT Make Survey, or write the `survey_name` of a "
+            "survey that was made here."
+        ) from error
 
 
-def _results_folder(key: Path | None, answers: Path) -> Path:
-    """Return where results go: beside a key of ours, else beside the surveys."""
+def _key_state(text: str) -> str:
+    """Return what changes with a key's file; "" where there is none, which `execute` tells."""
+    try:
+        path = _key(text)
+    except ConfigError:
+        return ""
+    return "" if path is None else host.state_of(path)
+
+
+def _key_beside(answers: str) -> str:
+    """Return where in the input folder a key lies that is found without being named."""
+    from ..scoft_training.survey_key import KEY_NAME
+
+    return (PurePosixPath(answers.strip()).parent / KEY_NAME).as_posix()
+
+
+def _results_folder(key: Path | None, answers: str, results_name: str) -> Path:
+    """Return where results go: beside a key of ours, else beside the surveys.
+
+    Args:
+        key: that the answers are read with.
+        answers: what they are called below the input folder.
+        results_name: the widget's.
+    """
+    name = f"results {results_name.strip()}".strip()
     if key is not None and host.is_ours(key):
-        return key.parent / "results"
-    return host.survey_folder(f"{answers.stem} results")
+        return key.parent / host.clean_name(name, "results_name")
+    return host.survey_folder(f"{answers.strip()} {name}")

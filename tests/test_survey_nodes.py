@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 import urllib.request
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from running_host import SHORT_TRAINING, error_of
+from survey_filling import begun, next_one
 
 from scoft_training.survey_key import ITEMS, read_key
 
@@ -122,15 +125,59 @@ def test_a_page_is_served_as_a_stranger_and_by_its_name_only(host, made):
         assert "Content-Disposition" not in page.headers
         assert b"survey-data" in page.read()
     with urllib.request.urlopen(address + KOREAN + "?save") as page:
-        assert page.headers["Content-Disposition"] == "attachment"
+        assert page.headers["Content-Disposition"].startswith("attachment; ")
     for wrong in ("survey-key.json", "..%2Fsurvey-key.json", "other.html"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(address + wrong)
 
 
+def test_the_warnings_of_the_making_are_told_to_its_node_and_to_headless_users(host, made):
+    (shown,) = made["outputs"]["5"]["scoft"]
+    assert shown["warnings"] == made["outputs"]["5"]["text"][1:]
+    silent = host.wait(host.queue(making(host, survey={"contact": ""})))
+    (shown,) = silent["outputs"]["5"]["scoft"]
+    assert any("`contact` is empty" in warning for warning in shown["warnings"])
+    # The same pages again, for what follows.
+    host.wait(host.queue(making(host)))
+
+
+def test_names_of_every_script_are_folders_and_files_below_the_surveys(host, made):
+    values = {"survey_name": "../설문 /1", "culture": "아벨룬", "languages": "ko"}
+    ended = host.wait(host.queue(making(host, survey=values)))
+    assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+    folder = folder_of(host, "설문 _1")
+    assert ended["outputs"]["6"]["text"] == [str(folder / "survey-key.json")]
+    (page,) = (folder / "hand-out").iterdir()
+    survey = ended["outputs"]["5"]["scoft"][0]["survey"]
+    address = f"{host.url}/scoft/surveys/{survey}/pages/{quote(page.name)}?save"
+    with urllib.request.urlopen(address) as saved:
+        said = saved.headers["Content-Disposition"]
+        assert said == f"attachment; filename*=UTF-8''{quote(page.name)}"
+        assert saved.read() == page.read_bytes()
+
+
+def test_pages_that_somebody_deleted_are_made_again_with_the_same_ids(host, made):
+    def cached(ended):
+        assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+        return "5" in dict(ended["status"]["messages"])["execution_cached"]["nodes"]
+
+    host.wait(host.queue(making(host)))
+    assert cached(host.wait(host.queue(making(host))))
+    key = read_key(folder_of(host))
+    shutil.rmtree(folder_of(host) / "hand-out")
+    survey = made["outputs"]["5"]["scoft"][0]["survey"]
+    with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+        urllib.request.urlopen(f"{host.url}/scoft/surveys/{survey}")
+    assert "Queue the node again" in json.load(refused.value)["error"]
+    assert not cached(host.wait(host.queue(making(host))))
+    assert (folder_of(host) / "hand-out" / ENGLISH).is_file()
+    assert read_key(folder_of(host)) == key
+    assert cached(host.wait(host.queue(making(host))))
+
+
 def test_other_pages_under_the_same_name_are_refused_and_another_language_is_added(host, made):
     fewer = host.wait(host.queue(making(host, survey={"pages": 2})))
-    assert "Choose another folder" in error_of(fewer)
+    assert "Choose another folder (on the canvas another `survey_name`)" in error_of(fewer)
     more = host.wait(host.queue(making(host, survey={"languages": "ar"})))
     assert more["status"]["status_str"] == "success", more["status"]["messages"]
     names = {path.name for path in (folder_of(host) / "hand-out").iterdir()}
@@ -183,10 +230,76 @@ def test_a_further_file_makes_it_read_again_and_the_same_ones_not(host, made):
     assert "7" not in dict(more["status"]["messages"])["execution_cached"]["nodes"]
 
 
+def test_a_report_that_somebody_deleted_is_made_again(host, made):
+    answer(host, 0, ["base", "step 2", "step 4"])
+    host.wait(host.queue(reading(host)))
+    report = folder_of(host) / "results" / "report.html"
+    report.unlink()
+    again = host.wait(host.queue(reading(host)))
+    assert again["status"]["status_str"] == "success", again["status"]["messages"]
+    assert report.is_file()
+
+
+def test_two_nodes_on_the_same_answers_keep_two_reports(host, made):
+    answer(host, 0, ["base", "step 2", "step 4"])
+    prompt = reading(host)
+    other = prompt["7"]["inputs"] | {"group_by": "country", "results_name": "by country"}
+    prompt["10"] = {"class_type": "ScoftAggregateSurvey", "inputs": other}
+    ended = host.wait(host.queue(prompt))
+    assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+    for name, group_by in (("results", "culture"), ("results by country", "country")):
+        found = json.loads((folder_of(host) / name / "results.json").read_text(encoding="utf-8"))
+        assert found["settings"]["group_by"] == group_by
+    opened = {ended["outputs"][node]["scoft"][0]["results"] for node in ("7", "10")}
+    assert len(opened) == 2
+
+
+def test_a_table_and_a_key_in_the_input_folder_do_without_the_node_that_makes(host, made):
+    """What another computer made is read: results lie beside the surveys, not in the input."""
+    answer(host, 0, ["base", "step 2", "step 4"])
+    brought = host.folder / "input" / "from afar"
+    shutil.copytree(host.folder / "input" / "answers", brought / "answers", dirs_exist_ok=True)
+    shutil.copy(folder_of(host) / "survey-key.json", brought)
+    inputs = host.defaults("ScoftAggregateSurvey") | {"resamples": 100}
+    found = {}
+    table = str(folder_of(host) / "results" / "answers.csv")
+    host.wait(host.queue(reading(host)))
+    shutil.copy(table, brought)
+    for answers, key in (
+        ("from afar/answers", ""),
+        ("from afar/answers", "from afar/survey-key.json"),
+        ("from afar/answers.csv", ""),
+    ):
+        values = inputs | {"answers": answers, "key": key}
+        prompt = {"7": {"class_type": "ScoftAggregateSurvey", "inputs": values}}
+        prompt["9"] = {"class_type": "PreviewAny", "inputs": {"source": ["7", 3]}}
+        ended = host.wait(host.queue(prompt))
+        assert ended["status"]["status_str"] == "success", ended["status"]["messages"]
+        found[answers, key] = ended["outputs"]["9"]["text"][0]
+    below = host.folder / "output" / "scoft" / "surveys"
+    folder, named, file = found.values()
+    assert folder == named == str(below / "from afar_answers results" / "report.html")
+    assert file == str(below / "from afar_answers.csv results" / "report.html")
+    names = {path.name for path in brought.iterdir()}
+    assert names == {"answers", "answers.csv", "survey-key.json"}
+
+
 @pytest.mark.parametrize("key", ["/etc/passwd", "../survey-key.json", "nowhere.json"])
 def test_a_key_of_elsewhere_is_refused(host, made, key):
     answer(host, 0, ["base", "step 2", "step 4"])
     assert "`key`: there is no" in error_of(host.wait(host.queue(reading(host, key=key))))
+
+
+def fill(page, frame):
+    """Fill a preview as a participant would; returns the file that it saves."""
+    begun(frame, culture="Avelun")
+    for _ in range(3 * len(ITEMS)):
+        for at in range(3):
+            frame.locator(".pick").nth(at).click()
+        next_one(frame)
+    with page.expect_download() as waiting:
+        frame.locator(".overview .primary").first.click()
+    return waiting.value
 
 
 LOAD = """
@@ -230,6 +343,9 @@ def test_the_canvas_previews_saves_and_reports(host, made, browser, tmp_path, vu
     # A stranger: what the host keeps in the browser is out of its reach.
     assert frame.evaluate("window.origin") == "null"
     page.screenshot(path=tmp_path / "preview.png")
+    tried = fill(page, frame)
+    tried_at, tried_name = tmp_path / "tried.json", tried.suggested_filename
+    tried.save_as(tried_at)
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     with page.expect_download() as saved:
         page.get_by_role("link", name=f"Save {KOREAN}").click()
@@ -243,3 +359,11 @@ def test_the_canvas_previews_saves_and_reports(host, made, browser, tmp_path, vu
     page.screenshot(path=tmp_path / "nodes.png")
     assert faults == []
     page.close()
+    # What an artist tries in the preview is an answer like any other.
+    folder = host.folder / "input" / f"tried {vue}"
+    folder.mkdir()
+    shutil.copy(tried_at, folder / tried_name)
+    read = host.wait(host.queue(reading(host, answers=folder.name)))
+    assert read["status"]["status_str"] == "success", read["status"]["messages"]
+    results = json.loads(read["outputs"]["9"]["text"][0])
+    assert results["slices"][0]["rankings"] == 3 * len(ITEMS)

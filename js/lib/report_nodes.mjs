@@ -11,6 +11,7 @@ const DATASET = "scoft_report";
 const SUMMARY = "scoft_report_summary";
 const HEIGHT = 190;
 const HINT = "Queue the graph to see the report.";
+const PREVIEW = "Preview: what you enter is not kept, and cannot be sent. Save the page to try that.";
 
 /** The class of the node. */
 export const REPORTER = "ScoftDatasetReport";
@@ -75,18 +76,21 @@ export class ReportNodes {
   }
 }
 
-/** A button in `element` that opens a report's page, once however often it is pressed. */
+/** A button in `element` that opens a page, a report's, once however often it is pressed. */
 export class ReportButton {
   /**
    * @param {Object} options
    * @param {string} options.label: what a screen reader calls the page.
-   * @param {() => Promise} options.ask: fails, with a sentence, where the server knows no report.
+   * @param {() => Promise} options.ask: fails, with a sentence, where the server knows no page.
    * @param {() => string} options.url: the page's address.
    * @param {(sentence: string) => void} options.complain: shows why nothing opens.
+   * @param {string} options.text: on the button.
+   * @param {string} options.name: what a screen reader calls the button, if not by its text.
+   * @param {string} options.sandbox: as in `openPage`.
    */
-  constructor({ label, ask, url, complain }) {
-    Object.assign(this, { label, ask, url, complain, isOpening: false });
-    this.element = button("Open report", { on: { click: () => this.open() } });
+  constructor({ label, ask, url, complain, text = "Open report", name = null, sandbox = "" }) {
+    Object.assign(this, { label, ask, url, complain, sandbox, isOpening: false });
+    this.element = button(text, { "aria-label": name, on: { click: () => this.open() } });
   }
 
   async open() {
@@ -95,7 +99,7 @@ export class ReportButton {
     try {
       // A server that was started anew has to be told of it first, and says so.
       await this.ask();
-      openPage(this.url(), this.label);
+      openPage(this.url(), this.label, { sandbox: this.sandbox });
     } catch (error) {
       this.complain(error.message);
     }
@@ -111,7 +115,7 @@ export class ReportButton {
  * @param {Object} options
  * @param {string} options.sandbox: what the page may do beyond being looked at.
  */
-export function openPage(url, label, { sandbox = "" } = {}) {
+function openPage(url, label, { sandbox = "" } = {}) {
   const dialog = modal({ class: "scoft-report", label });
   const link = { href: url, target: "_blank", rel: "noopener", text: "Open in a new tab" };
   replaceChildren(
@@ -120,7 +124,7 @@ export function openPage(url, label, { sandbox = "" } = {}) {
       "header",
       { class: "scoft-report-head" },
       // In a tab of its own a page with a script would be no stranger on every host.
-      sandbox ? element("span", { text: "Preview: nothing is kept" }) : element("a", link),
+      sandbox ? element("span", { text: PREVIEW }) : element("a", link),
       button("Close", { on: { click: () => dialog.close() } }),
     ),
     element("iframe", { class: "scoft-report-page", src: url, sandbox, title: label }),

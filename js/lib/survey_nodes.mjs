@@ -3,13 +3,15 @@
  * answers, with what it found in a few lines and a button that opens the report.
  */
 
-import { button, element, replaceChildren, setText } from "./dom.mjs";
+import { element, replaceChildren, setText } from "./dom.mjs";
+import { count } from "./format.mjs";
 import { addView, chain } from "./graph.mjs";
-import { openPage, ReportButton } from "./report_nodes.mjs";
+import { ReportButton } from "./report_nodes.mjs";
 
 const SURVEY = "scoft_survey";
 const RESULTS = "scoft_survey_results";
 const SUMMARY = "scoft_survey_summary";
+// No popups: a form sends to a tab of its own, and a preview is to send nothing.
 const PREVIEW = "allow-scripts allow-forms allow-downloads allow-modals";
 const MAKER_HEIGHT = 150;
 const READER_HEIGHT = 260;
@@ -29,16 +31,23 @@ export class SurveyMakers {
 
   /** Give a new node its list of pages. */
   attach(node) {
-    const entry = { node, asked: 0, said: lines(MAKER_HINT), list: element("ul") };
-    entry.list.className = "scoft-survey-pages";
+    const entry = {
+      node,
+      asked: 0,
+      said: lines(MAKER_HINT),
+      list: element("ul", { class: "scoft-survey-pages" }),
+      warnings: element("details", { class: "scoft-warnings", hidden: true }),
+    };
     this.entries.set(node, entry);
-    addView(node, "scoft_survey_view", view(entry.said, entry.list), { least: MAKER_HEIGHT });
+    const shown = view(entry.said, entry.list, entry.warnings);
+    addView(node, "scoft_survey_view", shown, { least: MAKER_HEIGHT });
     chain(node, "onRemoved", () => this.entries.delete(node));
     chain(node, "onExecuted", (output) => {
-      const survey = output?.scoft?.[0]?.survey;
-      if (!survey) return;
-      this.memory.keep(node, this.placeOf(node), SURVEY, survey);
-      this.fetch(entry, survey);
+      const found = output?.scoft?.[0];
+      if (!found?.survey) return;
+      this.memory.keep(node, this.placeOf(node), SURVEY, found.survey);
+      warn(entry.warnings, found.warnings ?? []);
+      this.fetch(entry, found.survey);
     });
   }
 
@@ -58,7 +67,7 @@ export class SurveyMakers {
       const { pages } = await this.server.survey(survey);
       if (!isLast()) return;
       say(entry.said, "Pages to hand out:");
-      replaceChildren(entry.list, ...pages.map((page) => this.line(survey, page)));
+      replaceChildren(entry.list, ...pages.map((page) => this.line(entry, survey, page)));
     } catch (error) {
       if (!isLast()) return;
       replaceChildren(entry.list);
@@ -66,24 +75,36 @@ export class SurveyMakers {
     }
   }
 
-  line(survey, { name, size }) {
+  line(entry, survey, { name, size }) {
+    const open = new ReportButton({
+      text: "Open",
+      name: `Open ${name}`,
+      label: `Preview of ${name}`,
+      ask: () => this.stillThere(survey, name),
+      url: () => this.server.surveyPageUrl(survey, name),
+      complain: (sentence) => say(entry.said, sentence, { isError: true }),
+      sandbox: PREVIEW,
+    });
     const save = {
       href: this.server.surveyPageUrl(survey, name, { save: true }),
-      rel: "noopener",
+      // A page that is gone must not put the server's answer in the canvas's place.
+      download: name,
       text: "Save",
       "aria-label": `Save ${name}`,
     };
-    const open = () =>
-      openPage(this.server.surveyPageUrl(survey, name), `Preview of ${name}`, {
-        sandbox: PREVIEW,
-      });
     return element(
       "li",
       {},
       element("bdi", { text: `${name} (${(size / 1e6).toFixed(1)} MB)` }),
-      button("Open", { "aria-label": `Open ${name}`, on: { click: open } }),
+      open.element,
       element("a", save),
     );
+  }
+
+  async stillThere(survey, name) {
+    const { pages } = await this.server.survey(survey);
+    if (pages.some((page) => page.name === name)) return;
+    throw new Error(`${name} is no longer in hand-out. Queue the graph again: it makes it anew.`);
   }
 }
 
@@ -132,6 +153,8 @@ export class SurveyReaders {
     entry.results = results;
     entry.report.element.disabled = false;
     entry.said.classList.add("scoft-survey-summary");
+    // Long lines are scrolled, which takes a keyboard's focus.
+    entry.said.tabIndex = 0;
     say(entry.said, summary);
   }
 }
@@ -140,8 +163,20 @@ function lines(hint) {
   return element("p", { class: "scoft-report-lines", dir: "auto", role: "status", text: hint });
 }
 
+function warn(target, sentences) {
+  target.hidden = sentences.length === 0;
+  replaceChildren(
+    target,
+    element("summary", { text: count(sentences.length, "warning") }),
+    element("ul", {}, ...sentences.map((text) => element("li", { text, dir: "auto" }))),
+  );
+}
+
 function view(...children) {
-  return element("div", { class: "scoft-root scoft-report-view" }, ...children);
+  const shown = { class: "scoft-root scoft-report-view", lang: "en" };
+  // Keys that work a control here are no shortcuts of the canvas.
+  const on = { keydown: (event) => event.stopPropagation() };
+  return element("div", { ...shown, on }, ...children);
 }
 
 function say(target, sentence, { isError = false } = {}) {

@@ -39,7 +39,7 @@ def page(browser, server, theme):
     yield opened
     opened.close()
     # A browser notes every refusal; where the test asked for one that is no fault of the page.
-    refusals = ("responded with a status of 4", "net::ERR_CONNECTION_", "Blocked script execution")
+    refusals = ("responded with a status of 4", "net::ERR_CONNECTION_", "Blocked ")
     faults = [error for error in errors if not any(words in error for words in refusals)]
     assert faults == []
     assert server.refused or errors == []

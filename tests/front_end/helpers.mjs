@@ -65,6 +65,15 @@ export function addScored(comfyClass, properties = {}) {
   metrics.attach(node);
 }
 
+/** Put a node that makes or reads a survey into the page: `node`, all of its kind in `surveys`. */
+export function addSurveyNode(comfyClass, properties = {}) {
+  window.node = fakeNode({ id: 8, properties, comfyClass });
+  const memory = new scoft.Memory(null);
+  const Nodes = comfyClass === scoft.SURVEY_MAKER ? scoft.SurveyMakers : scoft.SurveyReaders;
+  window.surveys = new Nodes({ server, memory, placeOf: () => "8" });
+  surveys.attach(node);
+}
+
 /** Resolve when what was changed is drawn. */
 export function drawn() {
   return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));

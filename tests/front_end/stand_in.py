@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 PACK = Path(__file__).parents[2]
 DATASET, SET, RUN, GRID = "d1", "s1", "0123456789abcdef", "9a0c"
+SURVEY, RESULTS = "5a5a", "7e7e"
 CAPTIONS = [
     "Photo of a korashan house with two round windows, in avelun",
     '<img src=x onerror="window.broken = true"> a caption that is no markup',
@@ -102,7 +103,8 @@ class StandIn:
         refused: whether something was, or will be on purpose.
         opened: whether the dataset is open, which a server started anew forgets.
         language: what the dataset's card says of its captions.
-        report: the page of the dataset's report, or of a grid's, or None.
+        report: the page of the dataset's report, or of a grid's or a survey's, or None.
+        survey: file name -> page of the survey; none is a survey whose pages are gone.
         scores: baseline -> what is told of the grid's scores.
         runs: run id -> answer of GET /scoft/runs/{run}.
         queue_running: what the host's /queue has running.
@@ -115,6 +117,7 @@ class StandIn:
         self.opened = True
         self.language = "ko"
         self.report = None
+        self.survey = {}
         self.scores = {}
         self.runs = {}
         self.queue_running = []
@@ -184,6 +187,15 @@ class StandIn:
             case ["grids", grid] if grid == GRID and self.opened and baseline in self.scores:
                 return 200, {"grid": GRID, **self.scores[baseline]}
             case ["grids", grid, "report"] if grid == GRID and self.report is not None:
+                return 200, self.report
+            case ["surveys", survey] if survey == SURVEY and self.opened:
+                sizes = [{"name": name, "size": len(page)} for name, page in self.survey.items()]
+                return 200, {"survey": SURVEY, "pages": sizes}
+            case ["surveys", survey, "pages", name] if survey == SURVEY and name in self.survey:
+                return 200, self.survey[name]
+            case ["results", results] if results == RESULTS and self.opened:
+                return 200, {"results": RESULTS}
+            case ["results", results, "report"] if results == RESULTS and self.report is not None:
                 return 200, self.report
             case ["datasets", "open"]:
                 self.opened = True
