@@ -28,6 +28,7 @@ __all__ = [
     "read_bounded",
     "read_table",
     "seconds_of",
+    "shown",
     "whole_number",
     "write_table",
 ]
@@ -35,6 +36,9 @@ __all__ = [
 STATED_BY = "a byte order mark, which editors write when they save as UTF-8 with BOM or UTF-16"
 _LARGEST = 100 * 2**20
 """Bytes of a table at most; ten thousand ranks are some 2 MB."""
+
+_LONGEST_SHOWN = 60
+"""Characters of a name or cell that a sentence shows."""
 
 _DELIMITERS = (",", ";", "\t")
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20\t\n'"
@@ -152,6 +156,11 @@ def one_line(text: str, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
+def shown(text: str) -> str:
+    """Return a stranger's text as a sentence may show it, however long it is."""
+    return one_line(text, _LONGEST_SHOWN)
+
+
 def whole_number(text: str) -> int | None:
     """Return what `3`, `3.0` or `3,00` means; None where it is no whole number."""
     found = _WHOLE.fullmatch(text)
@@ -262,7 +271,7 @@ def _columns(
         if name in plain:
             continue
         near = difflib.get_close_matches(name, plain, n=1, cutoff=0.5)
-        hint = f" Is it `{one_line(head[plain.index(near[0])], 40)}`?" if near else ""
+        hint = f" Is it `{shown(head[plain.index(near[0])])}`?" if near else ""
         raise SurveyError(
             f"{where}: there is no column `{name}`.{hint} The first line must hold the names "
             f"{', '.join(needed)}."

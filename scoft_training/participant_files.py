@@ -23,8 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .answer_ranks import ranking_fault
-from .answer_records import Answer
+from .answer_records import Answer, ranking_fault
 from .answer_tables import STATED_BY, one_line, whole_number
 from .errors import DatasetError, SurveyError, unknown_name
 from .files import digest_text

@@ -23,12 +23,12 @@ from typing import Any, TypeAlias
 
 from .answer_checks import flags_of
 from .answer_folders import answer_files, in_reading_order, refusal
-from .answer_lines import parse_answers
 from .answer_names import names_apart, pages_apart, respelt
 from .answer_records import Answer, Ranking, RankingKey, Who, in_order, rankings_of, who_of
 from .answer_tables import read_bounded, write_table
 from .errors import SurveyError
 from .participant_files import Comment, Participant, Sheet, read_participant
+from .survey_answers import parse_answers
 from .survey_key import KEY_NAME, SurveyKey
 from .survey_records import Finding
 

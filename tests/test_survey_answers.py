@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from made_answers import made_survey
 
-from scoft_training.answer_ranks import competition_ranks, ranking_fault
-from scoft_training.answer_records import in_order, who_of
+from scoft_training.answer_records import competition_ranks, in_order, ranking_fault, who_of
 from scoft_training.errors import SurveyError
 from scoft_training.survey_answers import Answer, read_answers, write_answers
 
@@ -143,7 +142,7 @@ def test_one_misspelt_model_does_not_spoil_the_page_for_the_others(tmp_path):
     assert "Unknown model of this page 'd'. Use one of A, B, C, D." in findings[0].sentence
     answers, findings = read(tmp_path, *lines[:8], *ranking("123", "p3"))
     assert {one.participant for one in answers} == {"p1", "p2"}
-    assert "'D', which others ranked on this page, is missing" in findings[0].sentence
+    assert "'D', which the page shows too, is missing" in findings[0].sentence
 
 
 def test_of_two_sets_as_frequent_the_models_of_the_other_pages_are_right(tmp_path):
