@@ -244,23 +244,24 @@ def _nbt_order(one: _Slice) -> Order:
 
 
 def _vote_method(vote: Vote | None) -> str:
-    """Return in words how people were weighed."""
+    """Return in words how people were weighed: MMSR alone where all were, against each other."""
     if vote is None:
         return "nobody ranked one picture before another, so there is no vote"
-    weighed = [group for group in vote.groups if not group.reason]
-    told = []
-    if weighed:
-        apart = f", in {len(weighed)} groups that share no page" if len(weighed) > 1 else ""
-        told.append(f"MMSR for {_people_count(weighed)}{apart}")
-    for reason in dict.fromkeys(group.reason for group in vote.groups if group.reason):
-        alike = [group for group in vote.groups if group.reason == reason]
-        told.append(f"{_people_count(alike)} with equal weight: {reason}")
-    return "; ".join(told)
+    alike: dict[str, list[VoteGroup]] = {}
+    for group in sorted(vote.groups, key=lambda one: bool(one.reason)):
+        alike.setdefault(group.reason, []).append(group)
+    if list(alike) == [""] and len(alike[""]) == 1:
+        return "MMSR"
+    return "; ".join(
+        f"{_who(groups)} with equal weight: {reason}" if reason else f"MMSR for {_who(groups)}"
+        for reason, groups in alike.items()
+    )
 
 
-def _people_count(groups: Sequence[VoteGroup]) -> str:
+def _who(groups: Sequence[VoteGroup]) -> str:
     count = sum(len(group.participants) for group in groups)
-    return "1 person" if count == 1 else f"{count} people"
+    people = "1 person" if count == 1 else f"{count} people"
+    return f"{people} in {len(groups)} groups that share no page" if len(groups) > 1 else people
 
 
 def _people(

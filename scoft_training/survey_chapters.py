@@ -7,29 +7,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from .group_tests import CHANCE
 from .survey_document import Boxed, Chapter, Folded, Heading, Listing, Part, PlotNames, Table, Words
-from .survey_records import Disagreement, ModelFigures, Slice, SurveyResult
+from .survey_records import Disagreement, Estimate, ModelFigures, Slice, SurveyResult
 from .survey_wording import (
+    FEW,
     confidence,
+    contradicting,
     counted,
+    hardly_counted,
     isolated,
     listed,
     may_be_chance,
+    neighbours,
     order_in_words,
+    orders_by_method,
     percent_with_interval,
     place_in,
     question,
     slugs,
+    weighed_otherwise,
 )
 from .text_tables import number, ranged
 
 __all__ = ["agreement_table", "agreement_words", "lead", "models_chapters", "several"]
-
-_FEW = 10
-"""Of fewer people the report says that they are few."""
 
 _OPEN_GROUPS = 3
 """Of more groups the plots are shown when asked."""
@@ -152,10 +154,16 @@ def _whom(result: SurveyResult) -> Iterator[Part]:
                 for group in result.groups
             ],
         )
-    if few := [group for group in result.groups if people[group] < _FEW]:
+    if few := [group for group in result.groups if people[group] < FEW]:
         yield Words(
-            f"Fewer than {_FEW} people: {listed(few)}. What so few say may look otherwise with the "
+            f"Fewer than {FEW} people: {listed(few)}. What so few say may look otherwise with the "
             "next answers."
+        )
+    if result.people:
+        yield Words(
+            "These people speak for themselves. Nobody drew them by lot, so what they say is not "
+            f"what all people of a {result.group_by} think, nor what they would say of other "
+            "prompts."
         )
     found = Counter(finding.kind for finding in result.findings)
     if found:
@@ -171,17 +179,21 @@ def _disagreement(result: SurveyResult) -> Iterator[Part]:
             f"All answers come from one {result.group_by}, so nothing can be said about whether "
             f"{several(result)} disagree."
         )
+        if minority := contradicting(result):
+            yield Words(f"{minority}. Who they are is told below.")
         return
     whole = [one for one in result.disagreements if one.item is None]
     for one in whole:
         hides = ["What is said below of everyone together hides that."] if one.disagree else []
         yield Boxed([one.sentence, *hides])
+    if minority := contradicting(result):
+        yield Words(f"{minority}. Who they are is told below.")
     each = [one for one in result.disagreements if one.item is not None]
     if len(each) > 1:
         header = ("question", "more than chance?", "chance (p)", "put first")
         yield Table(
             header,
-            [_row(one) for one in each],
+            [_row(one, len(result.models)) for one in each],
             caption=(
                 "p: how often chance alone would set groups so far apart if all people thought "
                 "alike; corrected for the number of questions (Holm)"
@@ -191,15 +203,19 @@ def _disagreement(result: SurveyResult) -> Iterator[Part]:
     yield PlotNames(["groups"])
 
 
-def _row(one: Disagreement) -> tuple[str, ...]:
+def _row(one: Disagreement, count: int) -> tuple[str, ...]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for group, models in one.winners.items():
         groups.setdefault(models, []).append(group)
-    first = "; ".join(f"{listed(of)} ({listed(who)})" for of, who in groups.items() if of)
+    first = "; ".join(f"{_firsts(of, count)} ({listed(who)})" for of, who in groups.items() if of)
     if one.p_value is None:
         return question(one.item), "cannot be told", "-", first or "-"
     told = "yes" if one.p_value <= CHANCE else "not shown"
     return question(one.item), told, f"{one.p_value:.2g}", first or "-"
+
+
+def _firsts(models: Sequence[str], count: int) -> str:
+    return "no model before another" if len(models) == count > 1 else listed(models)
 
 
 def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
@@ -208,7 +224,14 @@ def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
             f"Remember that the {several(result)} put different models first in some of this: an "
             "order of everyone together leans to those of whom there are more."
         )
-    yield from _orders(whole)
+    if apart := hardly_counted(result):
+        yield Words(
+            "Noisy Bradley-Terry looks for one order of everyone, and takes most answers of people "
+            f"of {listed(apart)} for chance because they differ from it. Its scores of everyone "
+            "together are not theirs; see theirs below."
+        )
+    yield from _how_to_read(result, whole)
+    yield from _orders(whole, None)
     if len(result.items) == 1:
         yield Words(_MEANINGS.get(result.items[0], f"The question was: {result.items[0]}."))
         yield _models_table(result, whole, question(result.items[0]))
@@ -219,30 +242,40 @@ def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
     )
 
 
-def _orders(part: Slice) -> Iterator[Part]:
-    """Yield each order of the models with the methods that say it, and the pairs of the first."""
-    methods: dict[str, list[str]] = {}
-    for method, order in (
-        ("average rank", part.average_order),
-        ("MMSR and vote", part.vote_order),
-        ("Noisy Bradley-Terry", part.nbt_order),
-    ):
-        methods.setdefault(order_in_words(order), []).append(method)
-    entries = [
-        (f"By {'all three methods' if len(names) == 3 else listed(names)}", order)
-        for order, names in methods.items()
-    ]
-    if part.vote_order and part.vote_method != "MMSR":
-        entries.append(("How the vote was weighed", part.vote_method))
+def _how_to_read(result: SurveyResult, whole: Slice) -> Iterator[Part]:
+    """Yield what the numbers of everyone, and all further below, mean."""
+    said = (
+        "Pairs won: how often a model's picture was put before another's. Noisy Bradley-Terry: how "
+        "often it would beat a picture of middling strength. MMSR and vote: who agrees with others "
+        "has more weight."
+    )
+    if _has_intervals(whole):
+        said += (
+            f" In brackets stands the {confidence(result)} interval: how far the number could lie "
+            f"elsewhere had other people of the same {several(result)} been asked."
+        )
+    yield Words(f"{said} How all this is made is told at the end.", soft=True)
+
+
+def _has_intervals(part: Slice) -> bool:
+    return any(one.average_rank.low is not None for one in part.models)
+
+
+def _orders(part: Slice, whole: Slice | None) -> Iterator[Part]:
+    """Yield each order of the models with the methods that say it, and the pairs of the first.
+
+    Args:
+        part: of the answers.
+        whole: all of them, where it has been said how the vote was weighed; or None.
+    """
+    entries = [(methods, order_in_words(order)) for methods, order in orders_by_method(part)]
+    if part.vote_order and (weighed := weighed_otherwise(part, whole)):
+        entries.append(("How the vote was weighed", weighed))
     yield Listing(entries)
-    tiers = [tier[0] for tier in part.average_order]
-    yield Listing([("", said) for pair in pairwise(tiers) if (said := _pair(part, *pair))])
+    yield Listing([("", _pair(*pair)) for pair in neighbours(part)])
 
 
-def _pair(part: Slice, better: str, worse: str) -> str:
-    rate = part.win_rates.get((better, worse))
-    if rate is None:
-        return ""
+def _pair(better: str, worse: str, rate: Estimate) -> str:
     often = percent_with_interval(rate, "of pairs")
     said = f"People put {isolated(better)} before {isolated(worse)} in {often}"
     by_chance = may_be_chance(rate, 0.5)
@@ -260,8 +293,7 @@ def _models_table(result: SurveyResult, part: Slice, of: str) -> Table:
         "Noisy\u00a0Bradley-Terry",
         "MMSR\u00a0and vote: place",
     )
-    known = any(one.average_rank.low is not None for one in part.models)
-    brackets = f"; in brackets the {confidence(result)} interval" if known else ""
+    brackets = f"; in brackets the {confidence(result)} interval" if _has_intervals(part) else ""
     return Table(
         header,
         [_models_row(part, one) for one in part.models],
@@ -297,7 +329,7 @@ def _items(result: SurveyResult) -> Iterator[Part]:
             yield Words(_MEANINGS[item])
         if item in apart and apart[item].disagree:
             yield Words(apart[item].sentence)
-        yield from _orders(part)
+        yield from _orders(part, result.slice())
         yield _models_table(result, part, question(item))
         yield Words(agreement_words(part), soft=True)
         yield PlotNames([f"win-rates-{slug}"])
@@ -309,7 +341,7 @@ def _each_group(result: SurveyResult) -> Iterator[Part]:
         if part is None or not part.models:
             continue
         yield Heading(group)
-        yield from _orders(part)
+        yield from _orders(part, result.slice())
         yield _group_table(result, group)
         items = (None, *result.items)
         of_items = [(question(item), result.slice(group, item)) for item in items]

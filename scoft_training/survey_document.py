@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from .pages import Html, plots_tag, table
+from .survey_wording import plain
 from .text_tables import aligned
 
 __all__ = [
@@ -27,8 +28,6 @@ __all__ = [
 
 _WIDE = 96
 _LONG_WORD = 16
-_SPACES = str.maketrans({"\u00a0": " ", "\u2068": "", "\u2069": ""})
-"""What a page needs and a plain text does not: spaces that hold, marks around names."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def chapters_text(title: str, lead: str, chapters: Sequence[Chapter], plots: Seq
     for chapter in chapters:
         blocks.append(f"{chapter.title}\n{'-' * len(chapter.title)}")
         blocks += _texts(chapter.parts, set(plots))
-    return "\n\n".join(block for block in blocks if block).translate(_SPACES) + "\n"
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _html(part: Part, svgs: Mapping[str, str]) -> str:
@@ -177,7 +176,7 @@ def _texts(parts: Sequence[Part], plots: set[str]) -> Iterator[str]:
             case Boxed():
                 yield "\n".join(_filled(text, indent="    ") for text in part.sentences)
             case Heading():
-                yield f"### {part.text}"
+                yield f"### {_line(part.text)}"
             case Listing():
                 named = [f"{name}: {text}" if name else text for name, text in part.entries]
                 yield "\n".join(_filled(f"- {text}", hanging="  ") for text in named)
@@ -196,11 +195,11 @@ def _texts(parts: Sequence[Part], plots: set[str]) -> Iterator[str]:
 
 def _line(text: str) -> str:
     """A name on one line: a line break in it would tear a table apart."""
-    return " ".join(text.split()) or "-"
+    return " ".join(plain(text).split()) or "-"
 
 
 def _filled(text: str, *, indent: str = "", hanging: str = "") -> str:
-    return textwrap.fill(
+    lines = textwrap.wrap(
         text,
         _WIDE,
         initial_indent=indent,
@@ -208,3 +207,5 @@ def _filled(text: str, *, indent: str = "", hanging: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    # Spaces that hold do so until here.
+    return "\n".join(map(plain, lines))

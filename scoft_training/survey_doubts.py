@@ -10,7 +10,7 @@ from .survey_chapters import agreement_table, agreement_words, several
 from .survey_document import Boxed, Chapter, Folded, Listing, Part, PlotNames, Table, Words
 from .survey_matrices import MOST_PEOPLE, group_agreement
 from .survey_records import Person, PositionBias, SurveyResult
-from .survey_wording import isolated, percent, question
+from .survey_wording import contradicts, isolated, percent, question
 from .text_tables import number
 
 __all__ = ["doubts_chapters"]
@@ -142,14 +142,14 @@ def _persons(result: SurveyResult) -> Iterator[Part]:
     if not result.people:
         return
     odd = [person for person in result.people if any(_why(person))]
-    if any(_contradicts(person) for person in odd):
+    if any(map(contradicts, odd)):
         yield Words(_MINORITY)
     elif odd:
         yield Words("Their answers count; look at them and decide.")
     else:
         yield Words("Nobody's answers look odd.")
     entries = [
-        (f"{person.name} ({isolated(person.group)})", "; ".join(_why(person)) + ".")
+        (f"{person.name} ({isolated(person.group)})", " ".join(_why(person)))
         for person in odd
     ]
     yield from _opened(entries)
@@ -166,26 +166,23 @@ def _persons(result: SurveyResult) -> Iterator[Part]:
         "rankings",
         "says what others say",
         "weight in the vote",
-        "follows the pictures",
-        "else takes the first",
+        "follows the common order",
+        "otherwise takes the first",
     )
     caption = (
-        "Weight: log-odds by MMSR. Follows the pictures, else takes the first shown: shares of "
-        "answers by Noisy Bradley-Terry; few answers tell little of either."
+        "Weight: log-odds by MMSR. Follows the common order, otherwise takes the first shown: "
+        "shares of answers by Noisy Bradley-Terry, whose common order is everyone's: whoever "
+        "thinks otherwise has a low share. Few answers tell little of either."
     )
     people = Table(columns, [_person_row(one) for one in result.people], caption, words=(1,))
     yield Folded(f"Every person ({len(result.people)})", [people])
 
 
 def _why(person: Person) -> Iterator[str]:
-    yield from (flag.rstrip(".") for flag in person.flags)
-    if _contradicts(person):
+    yield from (f"{flag.rstrip('.')}." for flag in person.flags)
+    if contradicts(person):
         weight = number(person.vote_skill, 2)
-        yield f"says the opposite of the others more often than the same (weight {weight})"
-
-
-def _contradicts(person: Person) -> bool:
-    return person.vote_skill is not None and person.vote_skill < 0
+        yield f"Says the opposite of the others more often than the same (weight {weight})."
 
 
 def _person_row(person: Person) -> tuple[str, ...]:

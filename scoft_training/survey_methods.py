@@ -45,17 +45,19 @@ _METHODS = (
         "are too few for that, all count the same, and the report says so.",
     ),
     (
-        "Limit of MMSR",
-        "it takes for granted that there is one right order, and weighs down whoever differs. A "
-        "minority with a view of its own loses there, which the paper states as a limit of its "
-        "own survey. So this report shows each group, and where they disagree, first.",
-    ),
-    (
         "Noisy Bradley-Terry",
         "a strength for each model, fitted so that the stronger wins more often (Bradley and "
-        "Terry 1952), while each person follows the pictures in a share of the answers only and "
-        "takes the picture shown first with a probability of their own in the rest. The score is "
+        "Terry 1952), while each person follows that in a share of the answers only and takes the "
+        "picture shown first with a probability of their own in the rest. The score is "
         "how often the model would beat a picture of middling strength. Ties are half a win each.",
+    ),
+    (
+        "Limit of both",
+        "they take for granted that there is one right order. MMSR weighs down whoever differs "
+        "from those they share pages with; Noisy Bradley-Terry takes for chance what differs from "
+        "everyone's order. A minority with a view of its own loses there, which the paper states "
+        "as a limit of its own survey. So this report shows first where groups disagree, and each "
+        "group by itself; average ranks and pairs won count everybody alike.",
     ),
     (
         "Brackets",

@@ -6,49 +6,72 @@ The whole of it, with plots, is `survey_report`'s.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 
-from .survey_records import Estimate, PositionBias, Slice, SurveyResult, item_title, order_text
-from .text_tables import aligned, decimals, number, ranged
+from .group_tests import CHANCE
+from .survey_records import ModelFigures, Order, PositionBias, Slice, SurveyResult, order_text
+from .survey_wording import (
+    FEW,
+    confidence,
+    contradicting,
+    hardly_counted,
+    listed,
+    may_be_chance,
+    neighbours,
+    orders_by_method,
+    percent,
+    percent_with_interval,
+    plain,
+    question,
+    short_names,
+    weighed_otherwise,
+)
+from .text_tables import aligned, number, ranged
 
 __all__ = ["summary"]
 
 _FIRST_FINDINGS = 5
-_METHODS = 3
-_MOVED = 0.05
-"""Places moved the ranks where chance alone does as much in fewer cases than these."""
+_LONGEST, _HALF = 40, 19
+"""Letters of a model's name at most, and of what is left at either end of a longer one."""
 
 
 def summary(result: SurveyResult) -> str:
     """Return what was found, the disagreement of groups before any order of the models."""
+    short = {
+        model: shown if len(shown) <= _LONGEST else f"{shown[:_HALF]}\u2026{shown[-_HALF:]}"
+        for model, shown in short_names(result.models).items()
+    }
     blocks = [
         _disagreement(result),
         _whom(result),
-        *(_slice(part) for part in result.slices if part.group is None),
-        _groups(result),
+        _how_to_read(result, short),
+        *(_slice(part, result, short) for part in result.slices if part.group is None),
+        _groups(result, short),
         _places(result),
         _findings(result),
         _crowd_kit(result),
     ]
-    told = [[_printable(line) for line in block] for block in blocks]
+    told = [[plain(line) for line in block] for block in blocks]
     return "\n\n".join("\n".join(lines) for lines in told if lines)
-
-
-def _printable(line: str) -> str:
-    """Names are strangers' words: no line breaks, and nothing that steers a terminal."""
-    return "".join(one if one.isprintable() else " " for one in line)
 
 
 def _disagreement(result: SurveyResult) -> Iterator[str]:
     """Yield each sentence once; items on which nobody disagrees have none."""
     whole = next((one for one in result.disagreements if one.item is None), None)
     if whole is not None:
-        yield f"{item_title(None)}: {whole.sentence}"
+        yield f"{question(None)}: {whole.sentence}"
     found = [one for one in result.disagreements if one.item is not None and one.disagree]
     alike = [one for one in found if whole and whole.disagree and one.winners == whole.winners]
     if alike:
-        yield f"The same winners, and disagreement: {', '.join(item_title(o.item) for o in alike)}"
-    yield from (f"{item_title(one.item)}: {one.sentence}" for one in found if one not in alike)
+        yield f"The same winners, and disagreement: {', '.join(question(o.item) for o in alike)}"
+    yield from (f"{question(one.item)}: {one.sentence}" for one in found if one not in alike)
+    if minority := contradicting(result):
+        yield minority
+    if apart := hardly_counted(result):
+        yield (
+            "Noisy Bradley-Terry of everyone together takes most answers of people of "
+            f"{listed(apart)} for chance, because they differ from its one order"
+        )
 
 
 def _whom(result: SurveyResult) -> Iterator[str]:
@@ -58,59 +81,56 @@ def _whom(result: SurveyResult) -> Iterator[str]:
     yield f"People: {len(result.people)} ({groups})"
     ties = f", {whole.ties} of them tied" if whole.ties else ""
     yield f"Rankings: {whole.rankings}, with {whole.comparisons} pairs of pictures{ties}"
-    confidence = result.settings.get("confidence")
-    known = any(one.average_rank.low is not None for one in whole.models)
-    if known and isinstance(confidence, float):
-        yield f"In brackets: the {100 * confidence:g} % interval, had other people been asked."
+    if few := [group for group in result.groups if per_group[group] < FEW]:
+        yield f"Fewer than {FEW} people: {listed(few)}; the next answers may change what they say"
 
 
-def _slice(part: Slice) -> Iterator[str]:
-    yield item_title(part.item)
-    header = ("", "average rank", "pairs won", "came first", "Noisy Bradley-Terry", "MMSR and vote")
-    columns = (
-        [one.model for one in part.models],
-        _column((one.average_rank for one in part.models), 1),
-        _column((one.win_rate for one in part.models), 100, " %"),
-        _column((one.first_share for one in part.models), 100, " %"),
-        _column((one.nbt_score for one in part.models), 1),
-        [_percent(one.vote_wins) for one in part.models],
+def _how_to_read(result: SurveyResult, short: Mapping[str, str]) -> Iterator[str]:
+    yield "Rank 1 is best; of stereotypes and offensiveness, the least"
+    yield (
+        "Noisy Bradley-Terry: how often the model would beat a picture of middling strength; "
+        "MMSR and vote: pairs of pictures that it won in the vote"
     )
-    rows = list(zip(*columns, strict=True))
+    if any(one.average_rank.low is not None for one in result.slices[0].models):
+        yield f"In brackets: the {confidence(result)} interval, had other people been asked"
+    for name, shown in short.items():
+        if name.strip() != shown:
+            yield f"{shown} is {name}"
+
+
+def _slice(part: Slice, result: SurveyResult, short: Mapping[str, str]) -> Iterator[str]:
+    yield question(part.item)
+    header = ("", "average rank", "pairs won", "came first", "Noisy Bradley-Terry", "MMSR and vote")
+    rows = [(short[one.model], *_figures(one)) for one in part.models]
     yield from (f"  {line}" for line in aligned([header, *rows]))
-    yield from (f"  {line}" for line in _orders(part))
-    if part.vote_method != "MMSR":
-        yield f"  The vote: {part.vote_method}"
+    yield from (f"  {by}: {_order(order, short)}" for by, order in orders_by_method(part))
+    chance = [
+        f"{short[better]} before {short[worse]}"
+        for better, worse, rate in neighbours(part)
+        if may_be_chance(rate, 0.5)
+    ]
+    if chance:
+        yield f"  Chance alone can explain: {', '.join(chance)}"
+    whole = None if part.item is None else result.slice()
+    if weighed := weighed_otherwise(part, whole):
+        yield f"  The vote: {weighed}"
     yield f"  {_agreement(part)}"
 
 
-def _column(values: Iterable[Estimate | None], factor: float, unit: str = "") -> list[str]:
-    """Return estimates with one number of decimals; a dash where there is none."""
-    scaled = [None if one is None else _scaled(one, factor) for one in values]
-    digits = decimals(one for one in scaled if one is not None)
-    return ["-" if one is None else f"{ranged(*one, digits)}{unit}" for one in scaled]
+def _figures(one: ModelFigures) -> tuple[str, ...]:
+    rank = one.average_rank
+    return (
+        ranged(rank.mean, rank.low, rank.high, 2),
+        percent_with_interval(one.win_rate),
+        percent_with_interval(one.first_share),
+        "-" if one.nbt_score is None else percent_with_interval(one.nbt_score),
+        "-" if one.vote_wins is None else percent(one.vote_wins),
+    )
 
 
-def _scaled(one: Estimate, factor: float) -> tuple[float, float | None, float | None]:
-    low, high = (None if end is None else factor * end for end in (one.low, one.high))
-    return factor * one.mean, low, high
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.0f} %"
-
-
-def _orders(part: Slice) -> Iterator[str]:
-    """Yield each order of the models once, with the methods that say so."""
-    methods: dict[str, list[str]] = {}
-    for method, order in (
-        ("average rank", part.average_order),
-        ("Noisy Bradley-Terry", part.nbt_order),
-        ("MMSR and vote", part.vote_order),
-    ):
-        methods.setdefault(order_text(order) or "cannot be told", []).append(method)
-    for order_in_words, names in methods.items():
-        by = "all methods" if len(names) == _METHODS else ", and by ".join(names)
-        yield f"By {by}: {order_in_words}"
+def _order(order: Order, short: Mapping[str, str]) -> str:
+    shown = tuple(tuple(short[model] for model in tier) for tier in order)
+    return order_text(shown) or "cannot be told"
 
 
 def _agreement(part: Slice) -> str:
@@ -127,12 +147,12 @@ def _agreement(part: Slice) -> str:
     )
 
 
-def _groups(result: SurveyResult) -> Iterator[str]:
+def _groups(result: SurveyResult, short: Mapping[str, str]) -> Iterator[str]:
     if len(result.groups) < 2:
         return
-    yield "By group, all items, order by average rank"
+    yield f"By {result.group_by}, all questions, order by average rank"
     parts = [part for group in result.groups if (part := result.slice(group)) is not None]
-    rows = [(part.group or "", order_text(part.average_order)) for part in parts]
+    rows = [(part.group or "", _order(part.average_order, short)) for part in parts]
     yield from (f"  {line}" for line in aligned(rows))
 
 
@@ -140,7 +160,7 @@ def _places(result: SurveyResult) -> Iterator[str]:
     if not result.position_bias:
         yield "Place on the page: not known, so whether it moved the ranks cannot be told"
     for one in result.position_bias:
-        moved = one.p_value < _MOVED
+        moved = one.p_value <= CHANCE
         if one.item is None or moved:
             yield _place(one, moved)
 
@@ -149,7 +169,7 @@ def _place(one: PositionBias, moved: bool) -> str:
     said = "moved the ranks" if moved else "no sign that it moved the ranks"
     ranks = ", ".join(number(rank, 2) for rank in one.average_ranks)
     return (
-        f"Place on the page, {item_title(one.item).lower()}: {said} (p = {one.p_value:.2g}); "
+        f"Place on the page, {question(one.item).lower()}: {said} (p = {one.p_value:.2g}); "
         f"average rank from first to last place {ranks}"
     )
 
@@ -174,7 +194,7 @@ def _crowd_kit(result: SurveyResult) -> Iterator[str]:
         return
     yield f"crowd-kit gives another answer; differences: {len(result.differences)}"
     for one in result.differences:
-        where = f"{one.group or 'all groups'}, {item_title(one.item).lower()}"
+        where = f"{one.group or 'all groups'}, {question(one.item).lower()}"
         yield f"  {one.method}, {where}: {one.sentence}"
         yield f"    here:      {one.ours}"
         yield f"    crowd-kit: {one.theirs}"

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from .answer_tables import write_table
 from .survey_records import Estimate, ModelFigures, Order, Slice, SurveyResult, order_text
+from .survey_wording import place_in
 
 __all__ = ["ALL", "TABLES_FOLDER", "csv_tables", "write_tables"]
 
@@ -193,9 +194,5 @@ def _ends(estimate: Estimate | None) -> tuple[float | None, float | None, float 
 
 def _place(order: Order, model: str) -> int | None:
     """Return a model's place, the better one where it shares a tier; None without one."""
-    better = 0
-    for tier in order:
-        if model in tier:
-            return better + 1
-        better += len(tier)
-    return None
+    found = place_in(order, model)
+    return None if found is None else found[0]

@@ -1,33 +1,58 @@
-"""Small words of a survey's report and plots: shares, names, places, orders."""
+"""Small words of a survey's report, plots and summary: shares, names, places, orders."""
 
 from __future__ import annotations
 
 import re
+import statistics
 import unicodedata
-from collections.abc import Sequence
-from itertools import takewhile
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, takewhile
 
 from .files import digest_text
-from .survey_records import Estimate, Order, SurveyResult, item_title, order_text
+from .survey_records import (
+    Estimate,
+    Order,
+    Person,
+    Slice,
+    SurveyResult,
+    item_title,
+    order_text,
+)
 
 __all__ = [
     "EVERYONE",
+    "FEW",
     "confidence",
+    "contradicting",
+    "contradicts",
     "counted",
+    "hardly_counted",
     "isolated",
     "listed",
     "may_be_chance",
+    "neighbours",
     "order_in_words",
+    "orders_by_method",
     "percent",
     "percent_with_interval",
     "place_in",
+    "plain",
     "question",
     "short_names",
     "slugs",
+    "weighed_otherwise",
 ]
 
 EVERYONE = "Everyone"
 """Stands for all groups together."""
+
+FEW = 10
+"""Of fewer people than these it is said that they are few."""
+
+_MARKS = str.maketrans({"\u00a0": " ", "\u2068": "", "\u2069": ""})
+
+_FOLLOWS = 0.5
+"""Share of answers."""
 
 _LONG = 16
 """Letters that every plot has room for."""
@@ -93,10 +118,90 @@ def isolated(name: str) -> str:
     return name
 
 
+def plain(text: str) -> str:
+    """Return a text for a terminal or a plain file, on one line.
+
+    Names are strangers' words, so nothing that breaks lines or steers a terminal is left; nor are
+    the marks around names and the spaces that hold, which only a page needs.
+    """
+    shown = text.translate(_MARKS)
+    return "".join(one if one.isprintable() else " " for one in shown)
+
+
 def order_in_words(order: Order) -> str:
     """Return an order as `A > B = C`; what is not known is said."""
     tiers = tuple(tuple(isolated(model) for model in tier) for tier in order)
     return order_text(tiers) or "cannot be told"
+
+
+def orders_by_method(part: Slice) -> Iterator[tuple[str, Order]]:
+    """Yield each order of the models once, behind the methods that say so."""
+    methods: dict[Order, list[str]] = {}
+    for method, order in (
+        ("average rank", part.average_order),
+        ("MMSR and vote", part.vote_order),
+        ("Noisy Bradley-Terry", part.nbt_order),
+    ):
+        methods.setdefault(order, []).append(method)
+    for order, names in methods.items():
+        by = "all three methods" if len(methods) == 1 else ", and by ".join(names)
+        yield f"By {by}", order
+
+
+def neighbours(part: Slice) -> Iterator[tuple[str, str, Estimate]]:
+    """Yield a model, the next one by average rank, and how often the first was put before it.
+
+    Of models that share a place the first one stands for all.
+    """
+    for better, worse in pairwise(tier[0] for tier in part.average_order):
+        rate = part.win_rates.get((better, worse))
+        if rate is not None:
+            yield better, worse, rate
+
+
+def contradicts(person: Person) -> bool:
+    """Whether somebody says the opposite of the others more often than the same, by MMSR."""
+    return person.vote_skill is not None and person.vote_skill < 0
+
+
+def contradicting(result: SurveyResult) -> str:
+    """Return how many people say the opposite of the others; empty where nobody does."""
+    count = sum(map(contradicts, result.people))
+    if not count:
+        return ""
+    return (
+        f"{count} of {counted(len(result.people), 'person', 'people')} "
+        f"{'says' if count == 1 else 'say'} the opposite of those who ranked the same pages more "
+        "often than the same; that may be a minority's view"
+    )
+
+
+def weighed_otherwise(part: Slice, whole: Slice | None) -> str:
+    """Return how a part's vote was weighed where that is not as it is meant, or as in the whole.
+
+    Args:
+        part: of the answers.
+        whole: where it has been said already; None where it has not.
+    """
+    said = "" if whole is None else whole.vote_method
+    return "" if part.vote_method in ("MMSR", said) else part.vote_method
+
+
+def hardly_counted(result: SurveyResult) -> list[str]:
+    """Return the groups whose answers Noisy Bradley-Terry takes for chance, mostly.
+
+    It looks for one order of everyone together. Where most people of a group follow that order in
+    less than half of their answers, while another group follows it, the group is one of another
+    mind, and the scores of everyone together are not its own.
+    """
+    skills: dict[str, list[float]] = {}
+    for person in result.people:
+        if person.nbt_skill is not None:
+            skills.setdefault(person.group, []).append(person.nbt_skill)
+    follows = {group: statistics.median(found) for group, found in skills.items()}
+    if max(follows.values(), default=0.0) < _FOLLOWS:
+        return []
+    return [group for group in result.groups if follows.get(group, 1.0) < _FOLLOWS]
 
 
 def slugs(names: Sequence[str]) -> dict[str, str]:

@@ -47,7 +47,7 @@ def test_the_disagreement_is_told_before_the_winner_of_all(here, capsys):
     printed = capsys.readouterr().out
     result = read_result(RESULTS)
     assert result.disagreements[0].disagree
-    assert printed.startswith(f"All items: {result.disagreements[0].sentence}\n")
+    assert printed.startswith(f"All questions: {result.disagreements[0].sentence}\n")
     told, pooled = printed.index("Nigeria"), printed.index("average rank")
     assert told < pooled
     assert "Nigeria  SD > +M > +MP > +MPC" in printed

@@ -68,7 +68,7 @@ def test_methods_that_give_one_order_are_named_together():
     )
     assert "By all three methods: a > b" in told
     told = sentences(parts_of(whole_with(result, **orders, vote_order=(("a", "b"),)), "everyone"))
-    assert "By average rank and Noisy Bradley-Terry: a > b" in told
+    assert "By average rank, and by Noisy Bradley-Terry: a > b" in told
     assert "By MMSR and vote: a = b" in told
     told = sentences(parts_of(whole_with(result, **orders, vote_order=()), "everyone"))
     assert "By MMSR and vote: cannot be told" in told
@@ -103,15 +103,88 @@ def test_a_difference_that_chance_may_have_made_is_not_called_one():
 
 def test_one_group_says_nothing_of_disagreement():
     result = made_result(groups={"Korea": 4})
-    assert sentences(parts_of(result, "groups")) == [
+    people = tuple(dataclasses.replace(one, vote_skill=1.0) for one in result.people)
+    said = [
         "All answers come from one culture, so nothing can be said about whether cultures disagree."
     ]
+    assert sentences(parts_of(dataclasses.replace(result, people=people), "groups")) == said
     assert [one.name for one in models_chapters(result)] == [
         "people",
         "groups",
         "everyone",
         "items",
     ]
+
+
+@pytest.mark.parametrize("groups", [{"Korea": 6}, {"Korea": 3, "Mexico": 3}])
+def test_a_minority_inside_a_group_is_told_before_what_is_pooled(groups):
+    result = made_result(groups=groups)
+    skills = (1.0, -0.2, None, -1.0, 0.0, 2.0)
+    people = tuple(
+        dataclasses.replace(one, vote_skill=skill)
+        for one, skill in zip(result.people, skills, strict=True)
+    )
+    told = sentences(parts_of(dataclasses.replace(result, people=people), "groups"))
+    assert (
+        "2 of 6 people say the opposite of those who ranked the same pages more often than the "
+        "same; that may be a minority's view. Who they are is told below."
+    ) in told
+
+
+def test_a_group_that_the_pooled_scores_take_for_chance_is_named():
+    result = made_result(groups={"Korea": 3, "Mexico": 2, "India": 2})
+
+    def told(skills):
+        people = tuple(
+            dataclasses.replace(one, nbt_skill=skill)
+            for one, skill in zip(result.people, skills, strict=True)
+        )
+        found = sentences(parts_of(dataclasses.replace(result, people=people), "everyone"))
+        return [one for one in found if "for chance" in one]
+
+    (said,) = told((0.9, 0.8, 0.1, 0.1, 0.7, 0.1, 0.2))
+    # The median of Korea is 0.8, of Mexico 0.4, of India 0.15.
+    assert "most answers of people of Mexico and India for chance" in said
+    assert told((0.9, 0.8, 0.1, 0.6, 0.7, None, None)) == []
+    # Nobody follows it, so nobody is of another mind.
+    assert told((0.3,) * 7) == []
+
+
+def test_what_the_numbers_mean_stands_before_the_first_of_them():
+    parts = parts_of(made_result(), "everyone")
+    first = next(at for at, part in enumerate(parts) if isinstance(part, Listing))
+    said = " ".join(sentences(parts[:first]))
+    assert "the 95\u00a0% interval: how far the number could lie elsewhere had other people" in said
+    alone = sentences(parts_of(made_result(groups={"Korea": 1}), "everyone"))
+    assert not any("interval" in one for one in alone)
+
+
+def test_how_the_vote_was_weighed_is_said_again_only_where_it_differs():
+    result = made_result()
+    slices = [dataclasses.replace(part, vote_method="apart") for part in result.slices]
+    slices[2] = dataclasses.replace(slices[2], vote_method="alike")
+    changed = dataclasses.replace(result, slices=tuple(slices))
+    weighed = "How the vote was weighed: "
+    for name, expected in (("everyone", ["apart"]), ("items", ["alike"]), ("each-group", [])):
+        told = sentences(parts_of(changed, name))
+        assert [one for one in told if weighed in one] == [f"{weighed}{one}" for one in expected]
+
+
+def test_people_are_said_to_speak_for_themselves():
+    told = sentences(parts_of(made_result(), "people"))
+    assert any("is not what all people of a culture think" in one for one in told)
+
+
+def test_where_all_models_share_the_first_place_none_is_put_first():
+    result = made_result()
+    one = result.disagreements[1]
+    winners = {"Korea": result.models, "Mexico": result.models[:1]}
+    changed = (result.disagreements[0], dataclasses.replace(one, winners=winners))
+    parts = parts_of(
+        dataclasses.replace(result, disagreements=(*changed, *result.disagreements[2:])), "groups"
+    )
+    (table,) = (part for part in parts if isinstance(part, Table))
+    assert table.rows[0][3] == "no model before another (Korea); +MPC (Mexico)"
 
 
 def test_groups_that_agree_bring_no_reminder():

@@ -60,7 +60,7 @@ def test_who_contradicts_the_others_may_be_a_minority():
     assert listing.entries == [
         (
             "person 2 (Korea)",
-            "says the opposite of the others more often than the same (weight -0.30).",
+            "Says the opposite of the others more often than the same (weight -0.30).",
         )
     ]
     assert any("That may be the view of a minority, and no error" in one for one in texts(parts))
@@ -77,7 +77,7 @@ def test_many_people_to_look_at_are_all_named_most_of_them_when_asked():
     named = [*listing.entries, *more.parts[0].entries]
     assert len(listing.entries) == 12
     assert [name for name, _ in named] == [f"{one.name} (Korea)" for one in people]
-    assert named[0][1].startswith("why; because")
+    assert named[0][1].startswith("why. because.")
 
 
 def test_nobody_odd_is_said_too():

@@ -47,7 +47,7 @@ def test_every_method_says_how_and_the_limit_is_stated():
     told = dict(listing.entries)
     for name in ("Average rank", "MMSR and vote", "Noisy Bradley-Terry", "Brackets", "Kendall's W"):
         assert len(told[name]) > 80
-    assert "minority" in told["Limit of MMSR"]
+    assert "minority" in told["Limit of both"]
 
 
 def test_settings_are_all_there():

@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from made_survey_results import FINDINGS, made_result
+from made_survey_results import FINDINGS, ITEMS, made_result
 from PIL import Image
 
 from scoft_training.errors import OutputError
@@ -32,7 +32,7 @@ class Read(HTMLParser):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    path = write_survey_report(made_result(), folder)
+    path = write_survey_report(made_result(items=ITEMS[:2]), folder)
     return folder, path.read_text(encoding="utf-8")
 
 
@@ -97,15 +97,18 @@ def test_an_earlier_plot_that_cannot_be_removed_is_named(tmp_path):
         write_survey_report(made_result(groups={"c": 2}, items=("alignment",)), tmp_path)
 
 
-def test_the_same_result_makes_the_same_files(made, tmp_path):
-    write_survey_report(made_result(), tmp_path)
-    for path in tmp_path.rglob("*"):
-        if path.is_file():
-            assert path.read_bytes() == (made[0] / path.relative_to(tmp_path)).read_bytes(), path
+def test_the_same_result_makes_the_same_files(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        write_survey_report(made_result(groups={"a": 2, "b": 1}, items=ITEMS[:1]), folder)
+    files = [path for path in one.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        assert path.read_bytes() == (other / path.relative_to(one)).read_bytes(), path
 
 
 def test_names_are_text_whatever_they_hold(tmp_path):
-    result = made_result(models=("<b>one</b>", "نموذج", "SD"), groups=NAMES)
+    result = made_result(models=("<b>one</b>", "نموذج", "SD"), groups=NAMES, items=ITEMS[:1])
     page = Read(write_survey_report(result, tmp_path).read_text(encoding="utf-8"))
     assert "script" not in page.tags
     said = "".join(page.words)
@@ -123,7 +126,8 @@ def test_every_finding_is_named_with_its_place_and_all_are_there(tmp_path):
     for finding in (*FINDINGS, *many):
         assert f"{finding.where}: {finding.sentence}" in told
     assert "Left out: the rest of the file counts (41)." in told
-    page = write_survey_report(made_result(groups={"x": 2}, findings=many), tmp_path).read_text()
+    result = made_result(groups={"x": 2}, items=ITEMS[:1], findings=many)
+    page = write_survey_report(result, tmp_path).read_text(encoding="utf-8")
     assert "<details><summary>28 more</summary>" in page
 
 
