@@ -66,6 +66,8 @@ class NoisyBradleyTerry:
     Attributes:
         scores: (models,) log-odds, mean 0: of i winning over j by the pictures, scores[i] -
             scores[j]; NaN for a model that nobody compared.
+        errors: (models,) how far the scores may be off by these comparisons alone, whoever was
+            asked: standard deviations by the curvature of the posterior; NaN likewise.
         skills: (participants,) share of answers that follow the pictures, in (0, 1); NaN for people
             without a comparison.
         biases: (participants,) probability of choosing the picture shown first in the other
@@ -74,6 +76,7 @@ class NoisyBradleyTerry:
     """
 
     scores: Floats
+    errors: Floats
     skills: Floats
     biases: Floats
     converged: bool
@@ -173,9 +176,11 @@ def noisy_bradley_terry(comparisons: Comparisons) -> NoisyBradleyTerry:
     """
     tallies = _Tallies.of(comparisons)
     flat, converged = _fit(tallies)
-    scores, gammas, places = (part[0] for part in tallies.parts(flat))
+    at = tallies.parts(flat)
+    scores, gammas, places = (part[0] for part in at)
     return NoisyBradleyTerry(
         scores=_spread(scores - scores.mean(), tallies.models),
+        errors=_spread(_errors(at, tallies), tallies.models),
         skills=_spread(expit(gammas), tallies.people),
         biases=_spread(expit(places), tallies.people),
         converged=converged,
@@ -361,43 +366,81 @@ def _better(at: _Batch, value: Floats, weights: Floats, tallies: _Tallies) -> tu
 
 
 def _scoring_step(at: _Batch, weights: Floats, tallies: _Tallies) -> _Batch:
-    """Return the Fisher scoring step of all parameters of each resample.
-
-    The expected information is an arrow: a block of models, a block of two for each person, and
-    what joins a person's to the models'. People are eliminated first (Schur complement).
-    """
+    """Return the Fisher scoring step of all parameters of each resample; people go first."""
     terms = _Terms.at(at, tallies)
     by_scores, by_gammas, by_places = terms.gradient(at, weights, tallies)
-    _, gammas, places = at
-    sides = tallies.sides
-    certain = (tallies.left_wins + tallies.right_wins) / (terms.left * terms.right)
-    spread = expit(gammas) * expit(-gammas)
-    gamma_gamma = (certain * terms.by_gamma**2).sum(axis=2)
-    gamma_gamma = gamma_gamma + (_FOLLOWED_PICTURES + _FOLLOWED_PLACE) * spread
-    gamma_place = (certain * terms.by_gamma).sum(axis=2) * terms.by_place[:, :, 0]
-    place_place = certain.sum(axis=2) * terms.by_place[:, :, 0] ** 2
-    place_place = place_place + 2 * _EACH_PLACE * expit(places) * expit(-places)
-    with_gamma = (certain * terms.by_score * terms.by_gamma) @ sides
-    with_place = (certain * terms.by_score) @ sides * terms.by_place
-    area = gamma_gamma * place_place - gamma_place**2
-    solved_gamma = _solved(place_place, gamma_place, area, with_gamma, with_place)
-    solved_place = _solved(gamma_gamma, gamma_place, area, with_place, with_gamma)
-
-    by_pair = np.einsum("bk,bke->be", weights, certain * terms.by_score**2)
-    models = np.einsum("be,ei,ej->bij", by_pair, sides, sides)
-    diagonal = np.arange(sides.shape[1])
-    models[:, diagonal, diagonal] += 2 * _MET_THE_MIDDLE * expit(at[0]) * expit(-at[0])
-    shared = weights[:, :, None]
-    models -= np.swapaxes(shared * with_gamma, 1, 2) @ solved_gamma
-    models -= np.swapaxes(shared * with_place, 1, 2) @ solved_place
-    along = solved_gamma * by_gammas[:, :, None] + solved_place * by_places[:, :, None]
-    target = by_scores - (shared * along).sum(axis=1)
-    step = np.linalg.solve(models, target[:, :, None])[:, :, 0]
-    rest_gamma = by_gammas - (with_gamma @ step[:, :, None])[:, :, 0]
-    rest_place = by_places - (with_place @ step[:, :, None])[:, :, 0]
-    gamma_step = (place_place * rest_gamma - gamma_place * rest_place) / area
-    place_step = (gamma_gamma * rest_place - gamma_place * rest_gamma) / area
+    know = _Information.at(at, weights, tallies, terms)
+    along = know.solved_gamma * by_gammas[:, :, None] + know.solved_place * by_places[:, :, None]
+    target = by_scores - (weights[:, :, None] * along).sum(axis=1)
+    step = np.linalg.solve(know.models, target[:, :, None])[:, :, 0]
+    rest_gamma = by_gammas - (know.with_gamma @ step[:, :, None])[:, :, 0]
+    rest_place = by_places - (know.with_place @ step[:, :, None])[:, :, 0]
+    gamma_step = (know.place_place * rest_gamma - know.gamma_place * rest_place) / know.area
+    place_step = (know.gamma_gamma * rest_place - know.gamma_place * rest_gamma) / know.area
     return _Batch(step, gamma_step, place_step)
+
+
+def _errors(at: _Batch, tallies: _Tallies) -> Floats:
+    """Return (models,) standard deviations of scores less their mean, at the most probable ones."""
+    everybody = np.ones((1, len(tallies.left_wins)))
+    know = _Information.at(at, everybody, tallies, _Terms.at(at, tallies))
+    centred = np.eye(len(know.models[0])) - 1 / len(know.models[0])
+    errors: Floats = np.sqrt(np.diagonal(centred @ np.linalg.inv(know.models[0]) @ centred))
+    return errors
+
+
+@dataclass(frozen=True)
+class _Information:
+    """Expected information: a block of models, one of two for each person, and what joins them.
+
+    Attributes:
+        gamma_gamma, gamma_place, place_place: (resamples, participants) a person's block, and its
+            determinant, `area`.
+        with_gamma, with_place: (resamples, participants, models) what joins a person's to the
+            models'.
+        solved_gamma, solved_place: the same, multiplied by the person's inverted block.
+        models: (resamples, models, models) the models' block without what people's unknown
+            parameters take from it (Schur complement), so that its inverse is the scores'
+            covariance.
+    """
+
+    gamma_gamma: Floats
+    gamma_place: Floats
+    place_place: Floats
+    area: Floats
+    with_gamma: Floats
+    with_place: Floats
+    solved_gamma: Floats
+    solved_place: Floats
+    models: Floats
+
+    @classmethod
+    def at(cls, at: _Batch, weights: Floats, tallies: _Tallies, terms: _Terms) -> _Information:
+        """Compute it."""
+        scores, gammas, places = at
+        sides = tallies.sides
+        certain = (tallies.left_wins + tallies.right_wins) / (terms.left * terms.right)
+        spread = expit(gammas) * expit(-gammas)
+        gamma_gamma = (certain * terms.by_gamma**2).sum(axis=2)
+        gamma_gamma = gamma_gamma + (_FOLLOWED_PICTURES + _FOLLOWED_PLACE) * spread
+        gamma_place = (certain * terms.by_gamma).sum(axis=2) * terms.by_place[:, :, 0]
+        place_place = certain.sum(axis=2) * terms.by_place[:, :, 0] ** 2
+        place_place = place_place + 2 * _EACH_PLACE * expit(places) * expit(-places)
+        with_gamma = (certain * terms.by_score * terms.by_gamma) @ sides
+        with_place = (certain * terms.by_score) @ sides * terms.by_place
+        area = gamma_gamma * place_place - gamma_place**2
+        solved_gamma = _solved(place_place, gamma_place, area, with_gamma, with_place)
+        solved_place = _solved(gamma_gamma, gamma_place, area, with_place, with_gamma)
+
+        by_pair = np.einsum("bk,bke->be", weights, certain * terms.by_score**2)
+        models = np.einsum("be,ei,ej->bij", by_pair, sides, sides)
+        diagonal = np.arange(sides.shape[1])
+        models[:, diagonal, diagonal] += 2 * _MET_THE_MIDDLE * expit(scores) * expit(-scores)
+        shared = weights[:, :, None]
+        models -= np.swapaxes(shared * with_gamma, 1, 2) @ solved_gamma
+        models -= np.swapaxes(shared * with_place, 1, 2) @ solved_place
+        person = (gamma_gamma, gamma_place, place_place, area)
+        return cls(*person, with_gamma, with_place, solved_gamma, solved_place, models)
 
 
 def _solved(other: Floats, joint: Floats, area: Floats, own: Floats, others: Floats) -> Floats:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, stdtrit
 
 from .rank_statistics import meetings, ratio, sums
 from .rank_table import Floats, Ints, RankTable
@@ -62,8 +63,8 @@ class Resamples:
             least, most: what the number can be.
         """
         moved = resampled[np.isfinite(resampled)]
-        freedom = len(people) - len(np.unique(self.strata[people]))
-        if freedom < 1 or len(moved) < 2:
+        t = self._t(people)
+        if t is None or len(moved) < 2:
             return Estimate(value)
         if np.ptp(moved) < _NO_SPREAD:
             missed = 1 - (1 - self.confidence) ** (1 / len(people))
@@ -71,10 +72,36 @@ class Resamples:
                 value, value - missed * (value - least), value + missed * (most - value)
             )
         middle, angles = (_angle((one - least) / (most - least)) for one in (value, moved))
-        reach = _t_quantile(self.confidence, freedom) * float(angles.std(ddof=1))
+        reach = t * float(angles.std(ddof=1))
         ends = np.sin(np.clip([middle - reach, middle + reach], 0, np.pi / 2)) ** 2
         low, high = (float(one) for one in least + (most - least) * ends)
         return Estimate(value, min(low, value), max(high, value))
+
+    def chance(self, score: float, resampled: Floats, people: Ints, *, error: float) -> Estimate:
+        """Return log-odds as a chance, with its interval.
+
+        The ends are sigma(score plus and minus t times the standard deviation of the resampled
+        ones, or `error` where that is more). Where people say much the same, resamples hardly move
+        a fitted score, for it is the prior that holds it there; how far so few answers bound it,
+        the error tells.
+
+        Args:
+            score: the log-odds.
+            resampled: (resamples,) the same from so many of the resamples.
+            people: who is in it, as indexes.
+            error: standard deviation of the score by the answers themselves.
+        """
+        chance = float(expit(score))
+        t = self._t(people)
+        if t is None or len(resampled) < 2:
+            return Estimate(chance)
+        reach = t * max(float(resampled.std(ddof=1)), error)
+        return Estimate(chance, float(expit(score - reach)), float(expit(score + reach)))
+
+    def _t(self, people: Ints) -> float | None:
+        """Return t with P(|T| < t) = confidence; None where each is alone in a stratum."""
+        freedom = len(people) - len(np.unique(self.strata[people]))
+        return float(stdtrit(freedom, (1 + self.confidence) / 2)) if freedom > 0 else None
 
 
 @dataclass(frozen=True)
@@ -185,10 +212,3 @@ def _angle(share: Floats | float) -> Floats:
     """Return arcsin(sqrt(share)), the scale on which a share's spread hardly depends on it."""
     angle: Floats = np.arcsin(np.sqrt(np.clip(share, 0, 1)))
     return angle
-
-
-def _t_quantile(confidence: float, freedom: int) -> float:
-    """Return t with P(|T| < t) = confidence."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, (1 + confidence) / 2))

@@ -28,7 +28,7 @@ from .rank_statistics import (
     rank_figures,
     tiers,
 )
-from .rank_table import Comparisons, Floats, RankedPicture, RankTable, comparisons, rank_table
+from .rank_table import Comparisons, RankedPicture, RankTable, comparisons, rank_table
 from .survey_config import SurveyAnalysisConfig
 from .survey_records import (
     Difference,
@@ -173,19 +173,14 @@ def _strengths(
 ) -> tuple[Estimate | None, ...]:
     """Return (models,) chances against a picture of middling strength, with their intervals."""
     counts = resamples.weights[: max(1, len(resamples.weights) // _SHARE_OF_FITS)]
-    resampled = _chance(resampled_scores(compared, counts))
+    drawn = resampled_scores(compared, counts)
     people = np.unique(compared.participant)
     return tuple(
         None
-        if np.isnan(value)
-        else resamples.estimate(float(value), drawn, people, least=0.0, most=1.0)
-        for value, drawn in zip(_chance(nbt.scores), resampled.T, strict=True)
+        if np.isnan(score)
+        else resamples.chance(float(score), drawn[:, model], people, error=float(nbt.errors[model]))
+        for model, score in enumerate(nbt.scores)
     )
-
-
-def _chance(scores: Floats) -> Floats:
-    chance: Floats = 1 / (1 + np.exp(-scores))
-    return chance
 
 
 def _record(one: _Slice, models: Sequence[str]) -> Slice:

@@ -64,7 +64,8 @@ _METHODS = (
         "intervals over people: how far the numbers could lie elsewhere had other people of the "
         "same groups been asked. People are drawn anew many times (bootstrap), each with all of "
         "their answers; the ends are Student's t with that spread. Where all say the same, the "
-        "interval allows for as large a share of others as so many people can miss. Pages and "
+        "interval allows for as large a share of others as so many people can miss, and that of "
+        "Noisy Bradley-Terry for how little so few answers bound a strength. Pages and "
         "pictures are taken as they are: other prompts might give other numbers.",
     ),
     (

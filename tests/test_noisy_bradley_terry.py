@@ -92,6 +92,50 @@ def test_the_fit_is_the_least_value_that_is_found():
         assert min(negative_log_posterior(one, compared)[0] for one in moved) > best
 
 
+def test_errors_are_those_of_the_expected_information():
+    compared = small(3)
+    fit = noisy_bradley_terry(compared)
+    skills, biases = fit.skills, fit.biases
+    logit = [np.log(share / (1 - share)) for share in (skills, biases)]
+    # The middle lies where the prior is at its greatest.
+    shifts = np.linspace(-0.5, 0.5, 2001)
+    prior = -np.log(np.cosh((fit.scores[:, None] + shifts) / 2)).sum(axis=0)
+    at = np.concatenate([fit.scores + shifts[np.argmax(prior)], *logit])
+    # Were each answer as likely as it is, the curvature would be the expected one.
+    ahead = fit.scores[compared.left] - fit.scores[compared.right]
+    skill, bias = skills[compared.participant], biases[compared.participant]
+    likely = skill / (1 + np.exp(-ahead)) + (1 - skill) * bias
+    expected = dataclasses.replace(compared, outcome=likely)
+    moves = np.eye(len(at)) * 1e-5
+    ends = [
+        [negative_log_posterior(at + sign * one, expected)[1] for sign in (1, -1)] for one in moves
+    ]
+    information = np.array([(up - down) / 2e-5 for up, down in ends])
+    covariance = np.linalg.inv(information)[:5, :5]
+    centred = np.eye(5) - 1 / 5
+    np.testing.assert_allclose(
+        fit.errors, np.sqrt(np.diagonal(centred @ covariance @ centred)), rtol=1e-3
+    )
+    assert np.ptp(fit.errors) > 0.01
+
+
+def test_the_more_answers_say_the_same_the_less_they_bound_a_score():
+    # A always wins of B. More answers raise the score, and leave it as open above.
+    few, many = (
+        noisy_bradley_terry(
+            compared_by_hand(
+                "AB", [(f"p{who}", page, "A", "B", 1) for who in range(3) for page in range(pages)]
+            )
+        )
+        for pages in (2, 40)
+    )
+    assert many.scores[0] > few.scores[0] + 0.5
+    assert many.errors[0] > 0.5
+    # Half and half bounds it well.
+    rows = [(f"p{who}", page, "A", "B", page % 2) for who in range(3) for page in range(40)]
+    assert noisy_bradley_terry(compared_by_hand("AB", rows)).errors[0] < 0.3
+
+
 @pytest.fixture(scope="module")
 def surveys():
     """Of 200 surveys: order right by ours and by plain Bradley-Terry, and ours' correlations."""
@@ -231,6 +275,7 @@ def test_who_or_what_was_not_compared_is_nan_and_disturbs_nothing():
     )
     wide = noisy_bradley_terry(wider)
     assert np.isnan(wide.scores[[0, -1]]).all()
+    assert np.isnan(wide.errors[[0, -1]]).all()
     assert np.isnan([wide.skills[0], wide.biases[0]]).all()
     np.testing.assert_array_equal(wide.scores[1:-1], fit.scores)
     np.testing.assert_array_equal(wide.skills[1:], fit.skills)

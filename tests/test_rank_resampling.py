@@ -108,6 +108,23 @@ def test_where_nobody_differs_the_interval_allows_for_people_who_were_missed():
     assert single == Estimate(1.0, 1.0, 1.0)
 
 
+def test_a_chance_has_its_ends_on_the_scale_of_log_odds():
+    # Five people: t is 2.776, and log-odds of +-0.1 have the deviation 0.1 sqrt(4 / 3) of four.
+    drawn = Resamples(np.ones((4, 5)), np.zeros(5, np.int64), 0.95)
+    moved = 1.2 + np.array([0.1, -0.1, 0.1, -0.1])
+    found = drawn.chance(1.2, moved, np.arange(5), error=0.05)
+    reach = FREEDOM_4 * 0.1 * math.sqrt(4 / 3)
+    assert found.mean == pytest.approx(1 / (1 + math.exp(-1.2)))
+    assert found.low == pytest.approx(1 / (1 + math.exp(reach - 1.2)), abs=1e-4)
+    assert found.high == pytest.approx(1 / (1 + math.exp(-reach - 1.2)), abs=1e-4)
+    # Resamples that do not move leave what the answers themselves leave open.
+    still = drawn.chance(1.2, np.full(4, 1.2), np.arange(5), error=0.5)
+    assert still.low == pytest.approx(1 / (1 + math.exp(FREEDOM_4 * 0.5 - 1.2)), abs=1e-4)
+    assert still.high == pytest.approx(1 / (1 + math.exp(-FREEDOM_4 * 0.5 - 1.2)), abs=1e-4)
+    alone = drawn.chance(1.2, moved, np.arange(1), error=0.5)
+    assert (alone.mean, alone.low, alone.high) == (found.mean, None, None)
+
+
 def resampled(table, drawn, statistic):
     """Weigh by repeating rankings: the plain way. The weights are whole numbers here."""
     values = []

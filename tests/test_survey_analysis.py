@@ -228,6 +228,17 @@ def test_one_person_has_no_intervals_no_agreement_and_no_model_of_people():
     assert result.agreement == ((None,),)
 
 
+def test_people_who_all_say_the_same_leave_a_strength_open():
+    made = made_survey(cultures={"Korea": 5}, strengths=(0.0, 40.0, 80.0, 120.0), skills=1.0)
+    part = analysed(made.answers).slice("Korea", "alignment")
+    best, second, *_ = part.models
+    assert (best.win_rate.mean, best.win_rate.high) == (1, 1)
+    # No resample moves these; five people do not fix them all the same.
+    assert best.nbt_score.low < best.nbt_score.mean - 0.1
+    assert best.nbt_score.high > 0.99
+    assert second.nbt_score.low < 0.5 < second.nbt_score.mean < 0.9 < second.nbt_score.high
+
+
 def test_a_person_for_each_group_cannot_be_tested_but_is_told():
     made = made_survey(cultures={"Korea": 1, "Mexico": 1}, pages=2)
     result = analysed(made.answers)
