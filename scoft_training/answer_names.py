@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 
 from .answer_records import Answer, Who, who_of
+from .answer_tables import shown
 from .survey_records import Finding
 
-__all__ = ["names_apart", "pages_apart", "renamed", "respelt"]
+__all__ = ["few_names", "names_apart", "pages_apart", "renamed", "respelt"]
 
 _NOWHERE = "no culture"
 
@@ -90,16 +91,16 @@ def names_apart(people: Iterable[Who]) -> tuple[dict[Who, str], list[Finding]]:
     told = sorted(apart for who, apart in names.items() if who[0] == several[0])
     sentence = (
         "The same name stands in several cultures or countries, so it counts as a person in each: "
-        f"{_few(told)}. If it is one person, write one culture and one country in all lines."
+        f"{few_names(told)}. If it is one person, write one culture and one country in all lines."
     )
-    return names, [Finding("flagged", f"participant {_few(several)}", sentence)]
+    return names, [Finding("flagged", f"participant {few_names(several)}", sentence)]
 
 
 def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]:
-    """Return answers in which a page's name stands for one page, and a sentence for each changed.
+    """Return answers in which a page's name stands for one page, and what is odd about the names.
 
     A page belongs to one culture. The same name in two is the same page only where both say the
-    same prompt.
+    same prompt. Several prompts of a name in one culture are told only, since people mistype them.
     """
     cultures: dict[str, dict[str, set[str]]] = {}
     for one in answers:
@@ -109,13 +110,14 @@ def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]
         for page, of in cultures.items()
         if len(of) > 1 and (len(set.union(*of.values())) > 1 or "" in set.union(*of.values()))
     }
+    findings = _prompts_told(cultures)
     if not apart:
-        return list(answers), []
+        return list(answers), findings
     pages = sorted(apart)
-    cultures_of = _few([one or _NOWHERE for one in apart[pages[0]]])
+    cultures_of = few_names([one or _NOWHERE for one in apart[pages[0]]])
     finding = Finding(
         "flagged",
-        f"page {_few(pages)}",
+        f"page {few_names(pages)}",
         f"The same name of a page stands in several cultures ({cultures_of}), so it "
         "counts as a page of each. If people of several cultures saw the same pictures, write the "
         "same `prompt` in their lines.",
@@ -125,7 +127,29 @@ def pages_apart(answers: Sequence[Answer]) -> tuple[list[Answer], list[Finding]]
         if one.page in apart
         else one
         for one in answers
-    ], [finding]
+    ], [finding, *findings]
+
+
+def _prompts_told(cultures: Mapping[str, Mapping[str, set[str]]]) -> list[Finding]:
+    """Return a sentence where a page of one culture has several prompts.
+
+    Args:
+        cultures: page -> culture -> prompts.
+    """
+    found = {
+        page: sorted(prompts - {""})
+        for page, of in sorted(cultures.items())
+        for prompts in of.values()
+        if len(prompts - {""}) > 1
+    }
+    if not found:
+        return []
+    first, second, *_ = map(shown, next(iter(found.values())))
+    sentence = (
+        f"It has several prompts, {first!r} and {second!r}, and counts as one page. If these are "
+        "different pages, give each a name of its own."
+    )
+    return [Finding("flagged", f"page {few_names(list(found))}", sentence)]
 
 
 def renamed(answers: Iterable[Answer]) -> tuple[list[Answer], list[Finding]]:
@@ -137,5 +161,6 @@ def renamed(answers: Iterable[Answer]) -> tuple[list[Answer], list[Finding]]:
     return found, told + told_pages
 
 
-def _few(names: Sequence[str]) -> str:
+def few_names(names: Sequence[str]) -> str:
+    """Return the first three names, and how many more there are."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

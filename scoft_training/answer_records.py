@@ -10,6 +10,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from .answer_tables import shown
 from .errors import unknown_name
 from .survey_key import ITEMS
 
@@ -111,22 +112,22 @@ def ranking_fault(ranks: Mapping[str, int]) -> str | None:
     for name, rank in ranks.items():
         if not 1 <= rank <= count:
             return (
-                f"The rank {rank} of {name!r} is none of 1 to {count}, as {count} pictures are "
-                "ranked. Correct it, or take the ranking out."
+                f"The rank {rank} of {shown(name)!r} is none of 1 to {count}, as {count} pictures "
+                "are ranked. Correct it, or take the ranking out."
             )
     given = sorted(ranks.values())
     possible = competition_ranks(given)
     if given == possible:
         return None
     return (
-        f"{_shown(given)} are no ranks of {count} pictures: those that share a rank take the "
-        f"better one, and the next is as much further. Write {_shown(possible)} if that is meant, "
+        f"{_joined(given)} are no ranks of {count} pictures: those that share a rank take the "
+        f"better one, and the next is as much further. Write {_joined(possible)} if that is meant, "
         "or take the ranking out."
     )
 
 
-def _shown(ranks: Collection[int]) -> str:
-    return "-".join(map(str, ranks))
+def _joined(ranks: Collection[int]) -> str:
+    return shown("-".join(map(str, ranks)))
 
 
 def models_shown(
@@ -154,15 +155,15 @@ def models_shown(
     return {page: frozenset(max(of.items(), key=likelihood)[0]) for page, of in sets.items()}
 
 
-def other_models(models: frozenset[str], shown: frozenset[str]) -> str:
+def other_models(models: frozenset[str], on_page: frozenset[str]) -> str:
     """Return what is wrong with ranking these models where the page shows those; empty if nothing.
 
     Args:
         models: of one ranking.
-        shown: of its page.
+        on_page: of its page.
     """
-    if strange := sorted(models - shown):
-        return unknown_name("model of this page", strange[0], sorted(shown))
-    if lacking := sorted(shown - models):
-        return f"{lacking[0]!r}, which the page shows too, is missing. Add it with its rank."
+    if strange := sorted(models - on_page):
+        return unknown_name("model of this page", shown(strange[0]), map(shown, sorted(on_page)))
+    if lacking := sorted(on_page - models):
+        return f"{shown(lacking[0])!r}, which the page shows too, is missing. Add it with its rank."
     return ""

@@ -24,6 +24,7 @@ __all__ = [
     "STATED_BY",
     "Row",
     "Table",
+    "guess_note",
     "one_line",
     "read_bounded",
     "read_table",
@@ -203,17 +204,18 @@ def _decoded(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
     try:
         guess = decode_text(b"\n".join(dict.fromkeys(cells)), where="", stated_by=STATED_BY)
         if guess.guessed and 0 not in data:
-            return data.decode(guess.encoding), (_guessed(guess),)
+            return data.decode(guess.encoding), (guess_note(guess),)
     except (DatasetError, UnicodeError):
         pass  # what is wrong is said below, with its line
     try:
         decoded = decode_text(data, where=f"{name}:", stated_by=STATED_BY)
     except DatasetError as error:
         raise SurveyError(str(error)) from error
-    return decoded.text, (_guessed(decoded),) if decoded.guessed else ()
+    return decoded.text, (guess_note(decoded),) if decoded.guessed else ()
 
 
-def _guessed(decoded: DecodedText) -> str:
+def guess_note(decoded: DecodedText) -> str:
+    """Return the sentence about a text whose encoding had to be guessed."""
     said = guess_sentence(decoded, where="", stated_by=STATED_BY).strip()
     return said[:1].upper() + said[1:]
 

@@ -10,7 +10,13 @@ from typing import Any
 
 from .errors import SurveyError
 
-__all__ = ["LocatedObject", "parse_located"]
+__all__ = ["NOT_ANSWERS", "LocatedObject", "parse_located"]
+
+NOT_ANSWERS = (
+    "this is JSON, but not the answers of a participant. Take it out of the folder, or bring the "
+    "right file."
+)
+"""What to say of an intact file of something else."""
 
 _MARKS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\n]', re.DOTALL)
 
@@ -58,13 +64,14 @@ def parse_located(text: str, *, where: str) -> LocatedObject:
     except json.JSONDecodeError as error:
         raise SurveyError(f"{where}, line {error.lineno}: {_fault(error)}") from error
     except (ValueError, RecursionError) as error:
+        # The only ValueError of its own is about integers of thousands of digits.
+        deep = isinstance(error, RecursionError)
+        fault = "is nested too deeply" if deep else "holds a number of thousands of digits"
         raise SurveyError(
-            f"{where}: this cannot be read ({error}). Ask for the file as the page saved it."
+            f"{where}: this {fault}, which the page never saves. Ask for the file as the page "
+            "saved it."
         ) from error
-    raise SurveyError(
-        f"{where}: this is JSON, but not the answers of a participant. Take it out of the folder, "
-        "or bring the right file."
-    )
+    raise SurveyError(f"{where}: {NOT_ANSWERS}")
 
 
 def _fault(error: json.JSONDecodeError) -> str:

@@ -19,18 +19,19 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .answer_records import Answer, ranking_fault
-from .answer_tables import STATED_BY, one_line, whole_number
+from .answer_tables import STATED_BY, guess_note, one_line, whole_number
 from .errors import DatasetError, SurveyError, unknown_name
 from .files import digest_text
-from .json_lines import LocatedObject, parse_located
+from .json_lines import NOT_ANSWERS, LocatedObject, parse_located
 from .survey_key import ITEMS, SurveyKey, SurveyPage
 from .survey_records import Finding
-from .text_encoding import decode_text
+from .text_encoding import DecodedText, decode_text
 
 __all__ = ["FORMAT", "Comment", "Participant", "Sheet", "read_participant"]
 
@@ -40,6 +41,9 @@ _LONGEST_NAME = 200
 """Characters of what people say of themselves; more would burst the tables."""
 
 _MOST_YEARS = 150
+_FAR = 10**9
+"""Ranks from here on are not written out in a sentence."""
+
 _AS_SAVED = "The other pages count; ask for the file as the page saved it."
 
 
@@ -109,10 +113,7 @@ def read_participant(data: bytes, name: str, key: SurveyKey) -> Sheet:
     Raises:
         SurveyError: the file as a whole does not count.
     """
-    try:
-        decoded = decode_text(data, where=f"{name}:", stated_by=STATED_BY)
-    except DatasetError as error:
-        raise SurveyError(str(error)) from error
+    decoded = _decoded(data, name)
     file = parse_located(_object_in(decoded.text), where=name)
     _check(file, name, key)
     person = _person(file, name)
@@ -120,6 +121,8 @@ def read_participant(data: bytes, name: str, key: SurveyKey) -> Sheet:
     for number, page in enumerate(file["pages"], start=1):
         reading.page(page, number)
     reading.comment(file.get("comment"))
+    if decoded.guessed:
+        reading.findings.append(Finding("flagged", name, guess_note(decoded)))
     reading.note_missing(file.get("page_order"))
     return Sheet(
         person,
@@ -129,6 +132,18 @@ def read_participant(data: bytes, name: str, key: SurveyKey) -> Sheet:
         # Not the bytes: a mail program may have changed line ends.
         digest_text(json.dumps(file, sort_keys=True)),
     )
+
+
+def _decoded(data: bytes, name: str) -> DecodedText:
+    try:
+        return decode_text(data, where="", stated_by=STATED_BY)
+    except DatasetError as error:
+        line = re.match(r" line \d+", str(error))
+        raise SurveyError(
+            f"{name}{f',{line[0]}' if line else ''}: this is no text that the page saves, so it "
+            "was damaged on its way, or is something else. Ask for the file anew, or take it out "
+            "of the folder."
+        ) from error
 
 
 def _object_in(text: str) -> str:
@@ -149,10 +164,7 @@ def _object_in(text: str) -> str:
 def _check(file: LocatedObject, name: str, key: SurveyKey) -> None:
     """Refuse what is no answer to this survey, or was given without consent."""
     if file.get("format") != FORMAT:
-        raise SurveyError(
-            f"{name}: this is JSON, but not the answers of a participant. Take it out of the "
-            "folder, or bring the right file."
-        )
+        raise SurveyError(f"{name}: {NOT_ANSWERS}")
     if file.get("version") != _VERSION:
         raise SurveyError(
             f"{name}: it is of version {_shown(file.get('version'))}, and {_VERSION} is read here. "
@@ -342,7 +354,8 @@ def _ranks(ranks: Mapping[str, Any], page: SurveyPage) -> dict[str, int] | str:
     for picture, value in ranks.items():
         rank = _rank(value)
         if rank is None:
-            return f"The rank {_shown(value)} of {picture!r} is no whole number."
+            count = len(page.pictures)
+            return f"The rank {_shown(value)} of {picture!r} is no whole number of 1 to {count}."
         if value is not None:
             found[picture] = rank
     if len(found) < len(page.pictures):
@@ -351,7 +364,7 @@ def _ranks(ranks: Mapping[str, Any], page: SurveyPage) -> dict[str, int] | str:
 
 
 def _rank(value: Any) -> int | None:
-    """Return a rank; 0 for null, None for what is no whole number."""
+    """Return a rank; 0 for null, None for what is no whole number, or one of many digits."""
     if value is None:
         return 0
     if isinstance(value, bool):
@@ -359,8 +372,8 @@ def _rank(value: Any) -> int | None:
     if isinstance(value, str):
         return whole_number(value)
     if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value if isinstance(value, int) else None
+        value = int(value)
+    return value if isinstance(value, int) and abs(value) < _FAR else None
 
 
 def _text(value: Any) -> str:

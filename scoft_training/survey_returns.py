@@ -24,9 +24,20 @@ from typing import Any, TypeAlias
 from .answer_checks import flags_of
 from .answer_folders import answer_files, in_reading_order, refusal
 from .answer_names import names_apart, pages_apart, respelt
-from .answer_records import Answer, Ranking, RankingKey, Who, in_order, rankings_of, who_of
-from .answer_tables import read_bounded, write_table
+from .answer_records import (
+    Answer,
+    Ranking,
+    RankingKey,
+    Who,
+    in_order,
+    models_shown,
+    other_models,
+    rankings_of,
+    who_of,
+)
+from .answer_tables import one_line, read_bounded, shown, write_table
 from .errors import SurveyError
+from .json_lines import NOT_ANSWERS
 from .participant_files import Comment, Participant, Sheet, read_participant
 from .survey_answers import parse_answers
 from .survey_key import KEY_NAME, SurveyKey
@@ -82,7 +93,7 @@ def read_returns(paths: Sequence[Path], key: SurveyKey | None) -> Returns:
             no answer that counts.
     """
     files, findings = answer_files(paths)
-    own = [file for file in files if not file.is_table]
+    own = [file for file in files if file.is_likely and not file.is_table]
     if own and key is None:
         more = f" and {len(own) - 1} more" if len(own) > 1 else ""
         raise SurveyError(
@@ -93,16 +104,18 @@ def read_returns(paths: Sequence[Path], key: SurveyKey | None) -> Returns:
     tables: dict[str, Mapping[RankingKey, Ranking]] = {}
     for file in files:
         try:
-            if file.is_table or key is None:
+            if file.is_table:
                 answers, told = parse_answers(file.path, file.name)
                 tables[file.name] = rankings_of(answers)
                 findings += told
+            elif key is None:
+                raise SurveyError(f"{file.name}: {NOT_ANSWERS}")
             else:
                 data = read_bounded(file.path, file.name, _LARGEST)
                 sheets.append(read_participant(data, file.name, key))
         except SurveyError as error:
             findings.append(refusal(error, file.name))
-    return _together(sheets, tables, findings, allow_ties=key is None or key.allow_ties)
+    return _together(sheets, tables, findings, key)
 
 
 def write_comments(path: Path, comments: Iterable[Comment]) -> None:
@@ -133,13 +146,14 @@ def _together(
     sheets: Sequence[Sheet],
     tables: Tables,
     findings: list[Finding],
-    *,
-    allow_ties: bool,
+    key: SurveyKey | None,
 ) -> Returns:
     """Return what counts of everybody's files and of all tables."""
     sheets, told = _one_each(sheets)
     findings += told
     sheets, tables, told = _alike(sheets, tables)
+    findings += told
+    tables, told = _of_whole_pages(tables, key)
     findings += told
     own = rankings_of(answer for sheet in sheets for answer in sheet.answers)
     rankings, told = _with_tables(own, tables)
@@ -158,7 +172,7 @@ def _together(
         ]
     )
     findings += told
-    flags = flags_of(answers, allow_ties=allow_ties)
+    flags = flags_of(answers, allow_ties=key is None or key.allow_ties)
     files = {names[who]: people[who].file for who in counting}
     findings += [
         Finding("flagged", f"{files[name]}, participant {name}", f"{flag} {_COUNTS}")
@@ -207,6 +221,38 @@ def _alike(sheets: Sequence[Sheet], tables: Tables) -> tuple[list[Sheet], Tables
         },
         findings,
     )
+
+
+def _of_whole_pages(tables: Tables, key: SurveyKey | None) -> tuple[Tables, list[Finding]]:
+    """Return the rankings that hold all pictures of their page, and sentences about the others.
+
+    Each table was held against itself; what a page shows, the key knows, or all tables together.
+    """
+    on_pages = models_shown(
+        ((who[1], page), {one.model for one in ranking})
+        for of in tables.values()
+        for (who, page, _), ranking in of.items()
+    )
+    known = {one.page: one.pictures.values() for one in key.pages} if key else {}
+    whole: dict[str, dict[RankingKey, Ranking]] = {name: {} for name in tables}
+    faults: dict[tuple[str, str], list[RankingKey]] = {}
+    for name, of in tables.items():
+        for at, ranking in of.items():
+            (_, culture, _), page, _ = at
+            models = frozenset(map(one_line, known.get(page, on_pages[culture, page])))
+            fault = other_models(frozenset(one.model for one in ranking), models)
+            if fault:
+                faults.setdefault((name, fault), []).append(at)
+            else:
+                whole[name][at] = ranking
+    return whole, [
+        Finding(
+            "left out",
+            name,
+            f"{fault} {len(keys)} of its rankings ({_first(keys)}) do not count so.",
+        )
+        for (name, fault), keys in faults.items()
+    ]
 
 
 def _people(sheets: Sequence[Sheet], tables: Tables) -> dict[Who, Participant]:
@@ -318,8 +364,7 @@ def _knowledge(ranking: Ranking) -> tuple[bool, bool]:
 def _contradiction(
     name: str, before: str, keys: Sequence[RankingKey], own: Mapping[RankingKey, Ranking]
 ) -> Finding:
-    (participant, _, _), page, item = keys[0]
-    first = f"say {participant}, page {page}, {item}"
+    first = _first(keys)
     if keys[0] in own:
         sentence = (
             f"{len(keys)} of its rankings ({first}) are not those of the participant's own file, "
@@ -328,9 +373,15 @@ def _contradiction(
     else:
         sentence = (
             f"{len(keys)} of its rankings ({first}) are others than in {before}, so neither count. "
-            "Take the wrong ones out."
+            "Take the wrong ones out. If one name stands for several people, give each a name of "
+            "their own, or each table a column `culture`."
         )
     return Finding("left out", name, sentence)
+
+
+def _first(keys: Sequence[RankingKey]) -> str:
+    (participant, _, _), page, item = keys[0]
+    return f"say {shown(participant)}, page {shown(page)}, {item}"
 
 
 def _nothing(findings: Sequence[Finding]) -> str:

@@ -65,8 +65,8 @@ def test_what_people_wrote_is_kept_apart_from_the_answers():
         ("[1]", ": this is JSON, but not the answers of a participant"),
         ("{}", ": this is JSON, but not the answers of a participant"),
         ('{"format": "x",\n "format": "y"}', ", line 1: 'format' stands twice in one object"),
-        ('{"a":' * 100_000, ": this cannot be read"),
-        ('{"a": 1' + "0" * 5000 + "}", ": this cannot be read"),
+        ('{"a":' * 100_000, ": this is nested too deeply"),
+        ('{"a": 1' + "0" * 5000 + "}", ": this holds a number of thousands of digits"),
     ],
 )
 def test_what_is_no_such_file_is_refused(text, sentence):
@@ -149,6 +149,14 @@ CHANGES = {
     "a list": (lambda ranks, **_: ranks.update({picture(ranks): [1]}), "The rank \\[1\\] of"),
     "rank 0": (lambda ranks, **_: ranks.update({picture(ranks): 0}), "The rank 0 of"),
     "rank 5": (lambda ranks, **_: ranks.update({picture(ranks): 5}), "The rank 5 of"),
+    "a rank of many digits": (
+        lambda ranks, **_: ranks.update({picture(ranks): 10**400}),
+        "The rank 100000000000000000000000000000000000000… of '[0-9a-f]{8}' is no whole number",
+    ),
+    "a rank beyond all numbers": (
+        lambda ranks, **_: ranks.update({picture(ranks): float("inf")}),
+        "The rank Infinity of '[0-9a-f]{8}' is no whole number of 1 to 4",
+    ),
     "a rank that is absent": (
         lambda ranks, **_: ranks.pop(picture(ranks)),
         "It ranks 3 of 4 pictures only",
@@ -284,6 +292,28 @@ def test_the_digest_tells_a_doubled_file_however_it_is_laid_out():
     assert read(file).digest != read(file_with(comment="!")).digest
     bom = b"\xef\xbb\xbf" + json.dumps(file).replace(", ", ",\r\n").encode()
     assert read_participant(bom, NAME, KEY).digest == read(file).digest
+
+
+def test_bytes_that_are_no_text_are_told_as_damage():
+    with pytest.raises(SurveyError, match=f"{NAME}: this is no text .* Ask for the file anew"):
+        read_participant(bytes(range(256)) * 8, NAME, KEY)
+    file = file_with(comment="예쁘다, 서울에서 본 것과 같다")
+    text = json.dumps(file, indent=1, ensure_ascii=False).encode()
+    at = text.index("예".encode())
+    line = 1 + text[:at].count(b"\n")
+    with pytest.raises(SurveyError, match=f"{NAME}, line {line}: this is no text"):
+        read_participant(text[: at + 1] + text[at + 2 :], NAME, KEY)
+
+
+def test_an_encoding_that_an_editor_changed_is_told_since_words_may_be_wrong():
+    file = file_with(comment="시장이 정말 예쁘다, 서울에서 본 것과 같다")
+    text = json.dumps(file, ensure_ascii=False)
+    sheet = read_participant(text.encode("cp949"), NAME, KEY)
+    assert sheet.comments[0].text == file["comment"]
+    (finding,) = sheet.findings
+    assert (finding.kind, finding.where) == ("flagged", NAME)
+    assert "was read as cp949, a guess" in finding.sentence
+    assert not read_participant(text.encode("utf-16"), NAME, KEY).findings
 
 
 def test_half_characters_do_not_stop_anything():

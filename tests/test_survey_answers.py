@@ -235,6 +235,34 @@ def test_a_country_in_other_letters_or_spaces_is_the_same_one(tmp_path):
     assert "It is read as 'Korea', as it is written elsewhere." in findings[0].sentence
 
 
+def test_a_page_with_several_prompts_counts_as_one_and_that_is_told(tmp_path):
+    lines = [f"{line},a market" for line in ranking("1234")]
+    lines += [f"{line},a harbour" for line in ranking("1234", "p2")]
+    lines += [f"{line}," for line in ranking("1234", "p3")]
+    answers, findings = read(tmp_path, *lines, head=f"{HEAD},prompt")
+    assert {one.page for one in answers} == {"1"}
+    assert [(one.kind, one.where) for one in findings] == [("flagged", "page 1")]
+    assert "'a harbour' and 'a market', and counts as one page" in findings[0].sentence
+    assert read(tmp_path, *lines[:4], *lines[8:], head=f"{HEAD},prompt")[1] == []
+
+
+def test_sentences_stay_short_whatever_stands_in_a_cell(tmp_path):
+    long = "x" * 5000
+    lines = [
+        f"{long},{long},alignment,A,{long}",
+        f"p,1,{long},A,1",
+        f"q,1,alignment,{long},1",
+        f"q,1,alignment,{long},2",
+        *ranking("12", "r", long),
+        *ranking("11", "r2", long),
+        f"r3,{long},alignment,{long},1",
+        f"r3,{long},alignment,A,2",
+    ]
+    _, findings = read(tmp_path, *lines)
+    assert len(findings) == 4
+    assert max(len(one.sentence) for one in findings) < 400
+
+
 def test_places_count_only_if_they_are_one_each(tmp_path):
     head = f"{HEAD},position,seconds"
     good = [

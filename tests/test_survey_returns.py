@@ -331,9 +331,58 @@ def test_tables_add_up_and_what_they_contradict_does_not_count(tmp_path):
     assert "others than in alignment.csv, so neither count" in sentence
 
 
+def test_a_table_is_held_against_the_pages_of_the_key_and_of_other_tables(tmp_path):
+    own = [one for one in SURVEY.answers if one.participant == SURVEY.people[0]]
+    strange = [
+        dataclasses.replace(one, participant="t", model=one.model.replace("SD", "sd"))
+        for one in own
+        if one.item == "alignment"
+    ]
+    pages = {one.page for one in strange}
+    write_answers(tmp_path / "t.csv", strange)
+    write_files(tmp_path, {FIRST: SURVEY.file_of(0)})
+    returns = read_returns([tmp_path], KEY)
+    assert {one.model for one in returns.answers} == set(KEY.models)
+    ((kind, where, sentence),) = told(returns)
+    assert (kind, where) == ("left out", "t.csv")
+    assert sentence.startswith("Unknown model of this page 'sd'. Use one of")
+    assert sentence.endswith(
+        f"2 of its rankings (say t, page {min(pages)}, alignment) do not count so."
+    )
+    # Without a key, what most tables say; who forgot a picture is told by its name.
+    (tmp_path / FIRST).unlink()
+    for name in ("a", "b"):
+        others = [dataclasses.replace(one, participant=name) for one in own]
+        write_answers(tmp_path / f"{name}.csv", others)
+    # Tied ones, so that what is left without the last picture are possible ranks.
+    fewer = [
+        dataclasses.replace(one, participant="u", rank=1)
+        for one in own
+        if one.item == "alignment" and one.model != "+M"
+    ]
+    write_answers(tmp_path / "u.csv", fewer)
+    returns = read_returns([tmp_path], None)
+    assert {one.participant for one in returns.answers} == {"a", "b"}
+    assert {where for _, where, _ in told(returns)} >= {"t.csv", "u.csv"}
+
+
+def test_people_of_several_tables_who_have_one_name_are_told_what_to_do(tmp_path):
+    own = [one for one in SURVEY.answers if one.participant == SURVEY.people[0]]
+    bare = [dataclasses.replace(one, participant="1", culture="", country="") for one in own]
+    write_answers(tmp_path / "korea.csv", bare)
+    swapped = [dataclasses.replace(one, rank=5 - one.rank) for one in bare]
+    write_answers(tmp_path / "mexico.csv", swapped)
+    with pytest.raises(SurveyError, match=r"mexico\.csv: .* or each table a column `culture`"):
+        read_returns([tmp_path], None)
+
+
 def test_what_cannot_be_read_at_all_is_an_error(tmp_path):
-    with pytest.raises(SurveyError, match="there is no such file or folder"):
+    with pytest.raises(
+        SurveyError, match="there is no such file or folder that can be opened. Nam"
+    ):
         read_returns([tmp_path / "absent"], KEY)
+    with pytest.raises(SurveyError, match="can be opened .*File name too long"):
+        read_returns([tmp_path / ("x" * 5000)], KEY)
     with pytest.raises(SurveyError, match="There are no answers in what was named"):
         read_returns([tmp_path], KEY)
     write_files(tmp_path, SURVEY.files)
