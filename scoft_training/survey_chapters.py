@@ -26,6 +26,7 @@ from .survey_wording import (
     percent_with_interval,
     place_in,
     question,
+    short_names,
     slugs,
     weighed_otherwise,
 )
@@ -154,6 +155,10 @@ def _whom(result: SurveyResult) -> Iterator[Part]:
                 for group in result.groups
             ],
         )
+    short = short_names(result.models)
+    if any(name.strip() != shown for name, shown in short.items()):
+        rows = [(shown, name) for name, shown in short.items()]
+        yield Table(("called here", "model"), rows, words=(1,))
     if few := [group for group in result.groups if people[group] < FEW]:
         yield Words(
             f"Fewer than {FEW} people: {listed(few)}. What so few say may look otherwise with the "
@@ -231,7 +236,7 @@ def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
             "together are not theirs; see theirs below."
         )
     yield from _how_to_read(result, whole)
-    yield from _orders(whole, None)
+    yield from _orders(result, whole, None)
     if len(result.items) == 1:
         yield Words(_MEANINGS.get(result.items[0], f"The question was: {result.items[0]}."))
         yield _models_table(result, whole, question(result.items[0]))
@@ -261,18 +266,22 @@ def _has_intervals(part: Slice) -> bool:
     return any(one.average_rank.low is not None for one in part.models)
 
 
-def _orders(part: Slice, whole: Slice | None) -> Iterator[Part]:
+def _orders(result: SurveyResult, part: Slice, whole: Slice | None) -> Iterator[Part]:
     """Yield each order of the models with the methods that say it, and the pairs of the first.
 
     Args:
+        result: of the analysis.
         part: of the answers.
         whole: all of them, where it has been said how the vote was weighed; or None.
     """
-    entries = [(methods, order_in_words(order)) for methods, order in orders_by_method(part)]
+    short = short_names(result.models)
+    entries = [(methods, order_in_words(order, short)) for methods, order in orders_by_method(part)]
     if part.vote_order and (weighed := weighed_otherwise(part, whole)):
         entries.append(("How the vote was weighed", weighed))
     yield Listing(entries)
-    yield Listing([("", _pair(*pair)) for pair in neighbours(part)])
+    yield Listing(
+        [("", _pair(short[one], short[other], rate)) for one, other, rate in neighbours(part)]
+    )
 
 
 def _pair(better: str, worse: str, rate: Estimate) -> str:
@@ -329,7 +338,7 @@ def _items(result: SurveyResult) -> Iterator[Part]:
             yield Words(_MEANINGS[item])
         if item in apart and apart[item].disagree:
             yield Words(apart[item].sentence)
-        yield from _orders(part, result.slice())
+        yield from _orders(result, part, result.slice())
         yield _models_table(result, part, question(item))
         yield Words(agreement_words(part), soft=True)
         yield PlotNames([f"win-rates-{slug}"])
@@ -341,7 +350,7 @@ def _each_group(result: SurveyResult) -> Iterator[Part]:
         if part is None or not part.models:
             continue
         yield Heading(group)
-        yield from _orders(part, result.slice())
+        yield from _orders(result, part, result.slice())
         yield _group_table(result, group)
         items = (None, *result.items)
         of_items = [(question(item), result.slice(group, item)) for item in items]

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from .group_tests import CHANCE
-from .survey_records import ModelFigures, Order, PositionBias, Slice, SurveyResult, order_text
+from .survey_records import ModelFigures, PositionBias, Slice, SurveyResult
 from .survey_wording import (
     FEW,
     confidence,
@@ -18,6 +18,7 @@ from .survey_wording import (
     listed,
     may_be_chance,
     neighbours,
+    order_in_words,
     orders_by_method,
     percent,
     percent_with_interval,
@@ -31,16 +32,11 @@ from .text_tables import aligned, number, ranged
 __all__ = ["summary"]
 
 _FIRST_FINDINGS = 5
-_LONGEST, _HALF = 40, 19
-"""Letters of a model's name at most, and of what is left at either end of a longer one."""
 
 
 def summary(result: SurveyResult) -> str:
     """Return what was found, the disagreement of groups before any order of the models."""
-    short = {
-        model: shown if len(shown) <= _LONGEST else f"{shown[:_HALF]}\u2026{shown[-_HALF:]}"
-        for model, shown in short_names(result.models).items()
-    }
+    short = short_names(result.models)
     blocks = [
         _disagreement(result),
         _whom(result),
@@ -103,7 +99,7 @@ def _slice(part: Slice, result: SurveyResult, short: Mapping[str, str]) -> Itera
     header = ("", "average rank", "pairs won", "came first", "Noisy Bradley-Terry", "MMSR and vote")
     rows = [(short[one.model], *_figures(one)) for one in part.models]
     yield from (f"  {line}" for line in aligned([header, *rows]))
-    yield from (f"  {by}: {_order(order, short)}" for by, order in orders_by_method(part))
+    yield from (f"  {by}: {order_in_words(order, short)}" for by, order in orders_by_method(part))
     chance = [
         f"{short[better]} before {short[worse]}"
         for better, worse, rate in neighbours(part)
@@ -128,11 +124,6 @@ def _figures(one: ModelFigures) -> tuple[str, ...]:
     )
 
 
-def _order(order: Order, short: Mapping[str, str]) -> str:
-    shown = tuple(tuple(short[model] for model in tier) for tier in order)
-    return order_text(shown) or "cannot be told"
-
-
 def _agreement(part: Slice) -> str:
     if part.kendalls_w is None:
         return "Agreement of people: cannot be told, no page was told apart by two of them"
@@ -152,7 +143,8 @@ def _groups(result: SurveyResult, short: Mapping[str, str]) -> Iterator[str]:
         return
     yield f"By {result.group_by}, all questions, order by average rank"
     parts = [part for group in result.groups if (part := result.slice(group)) is not None]
-    rows = [(part.group or "", _order(part.average_order, short)) for part in parts]
+    names = short_names(result.groups)
+    rows = [(names[part.group or ""], order_in_words(part.average_order, short)) for part in parts]
     yield from (f"  {line}" for line in aligned(rows))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise, takewhile
 
 from .files import digest_text
@@ -56,6 +56,9 @@ _FOLLOWS = 0.5
 
 _LONG = 16
 """Letters that every plot has room for."""
+
+_LONGEST = 40
+"""Letters that a line of text has room for."""
 
 
 def question(item: str | None) -> str:
@@ -128,9 +131,14 @@ def plain(text: str) -> str:
     return "".join(one if one.isprintable() else " " for one in shown)
 
 
-def order_in_words(order: Order) -> str:
-    """Return an order as `A > B = C`; what is not known is said."""
-    tiers = tuple(tuple(isolated(model) for model in tier) for tier in order)
+def order_in_words(order: Order, names: Mapping[str, str]) -> str:
+    """Return an order as `A > B = C`; what is not known is said.
+
+    Args:
+        order: of models.
+        names: what each of them is called.
+    """
+    tiers = tuple(tuple(isolated(names[model]) for model in tier) for tier in order)
     return order_text(tiers) or "cannot be told"
 
 
@@ -216,19 +224,26 @@ def slugs(names: Sequence[str]) -> dict[str, str]:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Return names for plots: where one is long, without what all of them begin and end with.
+    """Return names for plots and sentences: where one is long, without what all have in common.
 
-    Names of checkpoints often differ in their middle alone, which a name that is cut to fit loses.
+    Names of checkpoints often begin and end alike, and differ in what a name that is cut to fit
+    loses. No two become alike.
     """
     cut = [name.strip() for name in names]
     if len(set(cut)) > 1 and max(map(len, cut)) > _LONG:
         # No word is cut: behind the last sign that belongs to none.
-        begin = re.sub(r"\w+$", "", _common(cut))
-        end = re.sub(r"\w+$", "", _common([name[len(begin) :][::-1] for name in cut]))
+        begin = re.sub(r"[^\W_]+$", "", _common(cut))
+        end = re.sub(r"[^\W_]+$", "", _common([name[len(begin) :][::-1] for name in cut]))
         parts = [name[len(begin) : len(name) - len(end)] for name in cut]
         marks = ["\u2026" if len(one) > 1 else "" for one in (begin, end)]
         if all(parts):
             cut = [f"{marks[0]}{part}{marks[1]}" for part in parts]
+    ends = [
+        name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}\u2026{name[-_LONGEST // 2 :]}"
+        for name in cut
+    ]
+    if len(set(ends)) == len(set(names)):
+        cut = ends
     return dict(zip(names, cut, strict=True))
 
 

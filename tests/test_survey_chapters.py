@@ -28,6 +28,10 @@ def sentences(parts):
     return found
 
 
+def tables(result, name):
+    return [part for part in parts_of(result, name) if isinstance(part, Table)]
+
+
 def whole_with(result, **changes):
     whole = dataclasses.replace(result.slice(), **changes)
     return dataclasses.replace(result, slices=(whole, *result.slices[1:]))
@@ -168,6 +172,17 @@ def test_how_the_vote_was_weighed_is_said_again_only_where_it_differs():
     for name, expected in (("everyone", ["apart"]), ("items", ["alike"]), ("each-group", [])):
         told = sentences(parts_of(changed, name))
         assert [one for one in told if weighed in one] == [f"{weighed}{one}" for one in expected]
+
+
+def test_long_names_of_models_are_short_in_sentences_and_told_once():
+    names = tuple(f"sd-v1-5_scoft-r64_step{at}00_fp16.safetensors" for at in (1, 2))
+    result = made_result(models=names, groups={"a": 3})
+    (table,) = (part for part in tables(result, "people") if "called here" in part.header)
+    assert list(table.rows) == [("…step100…", names[0]), ("…step200…", names[1])]
+    told = sentences(parts_of(result, "everyone"))
+    assert any("People put …step100… before …step200… in" in one for one in told)
+    assert not any(name in one for one in told for name in names)
+    assert not any("called here" in part.header for part in tables(made_result(), "people"))
 
 
 def test_people_are_said_to_speak_for_themselves():

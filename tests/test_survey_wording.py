@@ -1,5 +1,6 @@
 """The small words of a report: shares, names, places, orders."""
 
+import dataclasses
 import re
 
 import pytest
@@ -12,10 +13,12 @@ from scoft_training.survey_wording import (
     isolated,
     listed,
     may_be_chance,
+    neighbours,
     order_in_words,
     percent,
     percent_with_interval,
     place_in,
+    plain,
     question,
     short_names,
     slugs,
@@ -62,8 +65,9 @@ def test_counts_and_lists():
 def test_names_from_right_to_left_leave_a_sentence_in_order():
     assert isolated("Korea") == "Korea"
     assert isolated("\u05d0 b") == "\u2068\u05d0 b\u2069"
-    assert order_in_words((("\u05d0",), ("b", "c"))) == "\u2068\u05d0\u2069 > b = c"
-    assert order_in_words(()) == "cannot be told"
+    names = {"\u05d0": "\u05d0", "b": "b", "long c": "c"}
+    assert order_in_words((("\u05d0",), ("b", "long c")), names) == "\u2068\u05d0\u2069 > b = c"
+    assert order_in_words((), names) == "cannot be told"
 
 
 def test_a_place_counts_the_models_before_it():
@@ -95,10 +99,35 @@ def test_names_of_files_are_harmless_and_no_two_alike():
     assert slugs(["Korea"]) == {"Korea": "korea"}
 
 
+def test_names_that_fill_a_page_keep_their_ends_where_these_tell_them_apart():
+    names = ["a" * 100 + "x", "b" * 100 + "y"]
+    assert list(short_names(names).values()) == [
+        f"{'a' * 20}\u2026{'a' * 19}x",
+        f"{'b' * 20}\u2026{'b' * 19}y",
+    ]
+    inside = ["a" * 40 + "x" + "a" * 40, "a" * 40 + "y" + "a" * 40]
+    assert list(short_names(inside).values()) == inside
+
+
+def test_a_plain_text_is_one_line_that_steers_nothing():
+    assert plain("a\u00a0b \u2068\u05d0\u2069\n\x1b[2Jc\u202e") == "a b \u05d0  [2Jc "
+
+
+def test_neighbours_are_told_by_the_first_of_each_tier():
+    part = dataclasses.replace(
+        made_result().slice(),
+        average_order=(("a", "b"), ("c",), ("d",)),
+        win_rates={("a", "c"): Estimate(0.6), ("b", "c"): Estimate(0.7)},
+    )
+    assert list(neighbours(part)) == [("a", "c", Estimate(0.6))]
+
+
 def test_long_names_lose_what_all_share_but_no_part_of_a_word():
     names = ["korea-mpc step 100 of the run", "korea-mpc step 150 of the run"]
     assert list(short_names(names).values()) == ["…100…", "…150…"]
     assert list(short_names(["SD", "SD+M"]).values()) == ["SD", "SD+M"]
+    files = [f"sd-v1-5_scoft-r64_step{at:05d}_fp16.safetensors" for at in range(0, 4500, 500)]
+    assert list(short_names(files).values())[:2] == ["…step00000…", "…step00500…"]
     alike = ["a model with a name", "a model with a name of its own"]
     assert len(set(short_names(alike).values())) == 2
     assert all(short_names(alike).values())
