@@ -73,7 +73,7 @@ def test_other_languages_have_no_key_that_the_template_lacks():
 
 def test_every_node_has_its_texts_and_its_help_page():
     ids = node_ids()
-    assert len(ids) == 15
+    assert len(ids) == 17
     assert set(read("en")) == ids
     assert {path.stem for path in (ROOT / "js" / "docs").glob("*.md")} == ids
 

@@ -7,6 +7,7 @@ from .evaluation import ABLATION_GRID, SCORE_LORA
 from .miniature import GRADIENT_STEPS, QUICK_START
 from .own_models import APPLY_LORA, CURATE, DOWNLOADS, NEGATIVES_ONLY, OWN_DATASET
 from .parts import Graph, Group, Node
+from .survey import SURVEY_MAKE, SURVEY_READ
 
 __all__ = ["DOWNLOADS", "GRAPHS", "Graph", "Group", "Node"]
 
@@ -19,4 +20,6 @@ GRAPHS = (
     APPLY_LORA,
     SCORE_LORA,
     ABLATION_GRID,
+    SURVEY_MAKE,
+    SURVEY_READ,
 )
