@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from made_comparisons import MadeComparisons, made_comparisons, majority_share, right_share
 
+from scoft_training import mmsr
 from scoft_training import noisy_bradley_terry as rooms
 from scoft_training.mmsr import mmsr_vote
 from scoft_training.noisy_bradley_terry import (
@@ -144,8 +145,9 @@ def crowd_kits_vote(made: MadeComparisons) -> list[float]:
 
 
 def group_sizes(surveys: int) -> Iterator[str]:
-    """MMSR against majority by the size of groups and the number of pages."""
-    for people in (4, 5, 6, 8, 10, 15):
+    """MMSR against majority by the size of groups and the number of pages, three people too."""
+    mmsr._FEWEST_PEOPLE = 3
+    for people in (3, 4, 5, 6, 8, 10, 15):
         parts = []
         for pages in (4, 20):
             for opponents in (0.0, 0.15):
