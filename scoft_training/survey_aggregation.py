@@ -10,6 +10,7 @@ RESULTS/report.html, report.txt, plots/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,14 +31,15 @@ from .survey_answers import write_answers
 from .survey_config import SurveyAnalysisConfig
 from .survey_key import KEY_NAME, read_key
 from .survey_records import SurveyResult
-from .survey_report import write_survey_report
+from .survey_report import PLOTS_FOLDER, REPORT, REPORT_TEXT, write_survey_report
 from .survey_results import RESULTS_FILE, write_result
 from .survey_returns import Returns, read_returns, write_comments, write_participants
-from .survey_tables import write_tables
+from .survey_tables import TABLES_FOLDER, write_tables
 
 __all__ = ["AggregateRequest", "aggregate", "key_of", "results_folder"]
 
 _ANSWERS, _COMMENTS, _PARTICIPANTS = "answers.csv", "comments.csv", "participants.csv"
+_WRITTEN = (_ANSWERS, _COMMENTS, _PARTICIPANTS, REPORT, REPORT_TEXT, TABLES_FOLDER, PLOTS_FOLDER)
 _READ, _WRITE = "read answers", "write the report"
 _STOPPED = "Stopped; nothing was written. Started again, it begins anew."
 
@@ -148,19 +150,29 @@ def _counted(request: AggregateRequest) -> Returns:
 
 
 def _refuse_others_files(out: Path, inputs: Sequence[Path]) -> None:
-    """Refuse to replace answers that somebody brought: only what this wrote may be replaced.
+    """Refuse to replace what somebody brought: only what this wrote may be replaced.
 
     Raises:
-        OutputError: such a file would be replaced.
+        OutputError: a file or folder that this did not write stands where a result would.
     """
-    for name in (_ANSWERS, _COMMENTS, _PARTICIPANTS):
+    ours = _holds_results(out)
+    for name in (RESULTS_FILE, *_WRITTEN):
         path = out / name
         read = any(path.exists() and one.exists() and path.samefile(one) for one in inputs)
-        if read or (path.exists() and not (out / RESULTS_FILE).exists()):
+        if read or (path.exists() and not ours):
             raise OutputError(
                 f"{path}: is not replaced, for it holds answers that are read, or was written by "
                 "somebody else. Choose another folder for the results."
             )
+
+
+def _holds_results(folder: Path) -> bool:
+    """Whether a folder's results.json is of an aggregation, of whichever version."""
+    try:
+        values = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and {"format", "slices", "findings"} <= values.keys()
 
 
 def _write(out: Path, returns: Returns, result: SurveyResult) -> Path:

@@ -60,6 +60,7 @@ def add_survey_analysis(commands: _Commands) -> None:
 
 def _aggregate(arguments: argparse.Namespace) -> int:
     from .survey_aggregation import AggregateRequest, aggregate, results_folder
+    from .survey_report import REPORT
     from .survey_results import result_to_json
     from .survey_summary import summary
 
@@ -81,5 +82,5 @@ def _aggregate(arguments: argparse.Namespace) -> int:
             print(json.dumps(result_to_json(result), indent=2, ensure_ascii=False))
         elif not arguments.json_events:
             print(summary(result))
-            print(f"\nReport: {results_folder(request) / 'report.html'}")
+            print(f"\nReport: {results_folder(request) / REPORT}")
     return status

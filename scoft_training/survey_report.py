@@ -25,7 +25,10 @@ from .survey_methods import methods_chapters
 from .survey_plots import PLOT_NAMES, result_plots
 from .survey_records import SurveyResult
 
-__all__ = ["report_text", "write_survey_report"]
+__all__ = ["PLOTS_FOLDER", "REPORT", "REPORT_TEXT", "report_text", "write_survey_report"]
+
+REPORT, REPORT_TEXT, PLOTS_FOLDER = "report.html", "report.txt", "plots"
+"""Names of the page, of its text, and of the plots' folder."""
 
 _TITLE = "What people said of the pictures"
 
@@ -56,14 +59,14 @@ def write_survey_report(result: SurveyResult, folder: Path) -> Path:
     svgs = {}
     for name, plot in result_plots(result):
         svgs[name] = plot.svg()
-        write_text(folder / "plots" / f"{name}.svg", svgs[name])
-        picture = folder / "plots" / f"{name}.png"
+        write_text(folder / PLOTS_FOLDER / f"{name}.svg", svgs[name])
+        picture = folder / PLOTS_FOLDER / f"{name}.png"
         write_aside(picture, partial(_write_png, plot.image(960)))
-    _remove_others(folder / "plots", svgs)
+    _remove_others(folder / PLOTS_FOLDER, svgs)
     chapters = _chapters(result)
-    write_text(folder / "report.txt", chapters_text(_TITLE, lead(result), chapters, list(svgs)))
+    write_text(folder / REPORT_TEXT, chapters_text(_TITLE, lead(result), chapters, list(svgs)))
     sections = [(one.name, one.title, parts_html(one.parts, svgs)) for one in chapters]
-    path = folder / "report.html"
+    path = folder / REPORT
     write_text(path, page(_TITLE, lead(result), sections, style=_STYLE))
     return path
 

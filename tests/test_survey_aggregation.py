@@ -208,6 +208,28 @@ def test_somebody_elses_tables_are_not_replaced(quick, made, survey):
     assert [one.name for one in (survey / "mine").iterdir()] == ["answers.csv"]
 
 
+@pytest.mark.parametrize(
+    "name", ["report.html", "report.txt", "results.json", "tables/vote.csv", "plots/ranks.png"]
+)
+def test_nothing_that_somebody_else_wrote_is_replaced(quick, survey, name):
+    theirs = survey / "mine" / name
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"format": 1, "scores": []}', encoding="utf-8")
+    before = digests(survey)
+    with pytest.raises(OutputError, match=f"{name.split('/')[0]}: is not replaced"):
+        run(request_of(survey, out=survey / "mine"))
+    assert digests(survey) == before
+
+
+def test_results_of_another_version_are_replaced(quick, survey):
+    old = survey / "out" / "results.json"
+    old.parent.mkdir()
+    old.write_text('{"format": 0, "slices": [], "findings": []}', encoding="utf-8")
+    (survey / "out" / "report.html").write_text("an old page", encoding="utf-8")
+    run(request_of(survey, out=survey / "out"))
+    assert read_result(old).items
+
+
 def test_the_key_is_found_in_the_answers_folder_or_around_it(quick, made, survey):
     inside = AggregateRequest([survey / "survey"])
     assert key_of(inside) == (survey / "survey" / "survey-key.json").resolve()

@@ -99,7 +99,7 @@ def test_crowd_kit_is_told_beside_where_it_is_asked_for(here, quick, monkeypatch
     monkeypatch.setattr(survey_analysis, "crowd_kit_differences", lambda *_, **__: [differ])
     assert main([*AGGREGATE, *KEY, "--engine", "crowd-kit"]) == 0
     assert set(read_result(RESULTS).differences) == {differ}
-    assert "MMSR, all groups, all items: Its people share no page." in capsys.readouterr().out
+    assert "MMSR, all groups, all questions: Its people share no page." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
