@@ -73,7 +73,7 @@ def check_whole(page, path, data, chosen):
 
 @pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_a_whole_survey_by_taps_and_clicks(browser, path, device):
-    data = made_data()
+    data = made_data(pages=2)
     with opened(browser, path, data, **device) as page:
         begun(page, years="12.5")
 
@@ -90,15 +90,16 @@ def test_a_whole_survey_by_taps_and_clicks(browser, path, device):
 
 
 def tab_to(page, locator):
+    wanted = locator.element_handle()
     for _ in range(60):
-        if locator.evaluate("one => one === document.activeElement"):
+        if page.evaluate("one => one === document.activeElement", wanted):
             return
         page.keyboard.press("Tab")
     raise AssertionError(f"the keyboard does not reach {locator}")
 
 
 def test_a_whole_survey_by_keyboard_alone(browser, path):
-    data = made_data()
+    data = made_data(pages=2)
     with opened(browser, path, data) as page:
         tab_to(page, page.locator("#agree"))
         page.keyboard.press("Space")
@@ -128,7 +129,7 @@ def test_a_whole_survey_by_keyboard_alone(browser, path):
 
 
 def test_a_whole_survey_by_dragging(browser, path):
-    data = made_data(pages=2)
+    data = made_data(pages=1)
     with opened(browser, path, data) as page:
         begun(page)
 
@@ -169,9 +170,9 @@ def touches(page, path):
     for number, (x, y) in enumerate(path):
         kind = "touchMove" if number else "touchStart"
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y}]})
-        page.wait_for_timeout(30)
+        page.wait_for_timeout(20)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(60)
 
 
 def middle(locator):
@@ -179,29 +180,29 @@ def middle(locator):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def line(start, end, points=8):
+def line(start, end, points=5):
     (x0, y0), (x1, y1) = start, end
     shares = [step / points for step in range(points + 1)]
     return [(x0 + (x1 - x0) * one, y0 + (y1 - y0) * one) for one in shares]
 
 
-def test_a_whole_survey_by_a_dragging_finger(browser, path):
-    data = made_data(pages=1)
+def test_a_finger_drags_pictures_by_the_grip_without_scrolling(browser, path):
+    data = made_data()
     with opened(browser, path, data, **PHONE) as page:
         begun(page)
-
-        def rank(order):
-            for place, at in enumerate(order):
-                grip = page.locator(".pick .grip").nth(at)
-                grip.evaluate("one => one.scrollIntoView({ block: 'center' })")
-                page.wait_for_timeout(50)
-                before = page.evaluate("scrollY")
-                target = middle(page.locator(".place").nth(place))
-                touches(page, line(middle(grip), target))
-                # Only the page's own scrolling at the edge may have happened, never the finger's.
-                assert 0 <= page.evaluate("scrollY") - before < 100
-
-        check_whole(page, path, data, filled(page, data, rank))
+        ids, here = ids_shown(page, data), page_shown(page, data)
+        for place, at in enumerate(choice("alignment")):
+            grip = page.locator(".pick .grip").nth(at)
+            grip.evaluate("one => one.scrollIntoView({ block: 'center' })")
+            page.wait_for_timeout(50)
+            before = page.evaluate("scrollY")
+            touches(page, line(middle(grip), middle(page.locator(".place").nth(place))))
+            # Only the page's own scrolling at the edge may have happened, never the finger's.
+            assert 0 <= page.evaluate("scrollY") - before < 100
+        to_overview(page)
+        chosen = {ids[at]: place + 1 for place, at in enumerate(choice("alignment"))}
+        assert ranks_of(saved(page)[1])[here]["alignment"] == chosen
+        assert unharmed(page, path)
 
 
 def test_a_finger_on_a_picture_scrolls_and_drags_nothing(browser, path):
@@ -251,8 +252,33 @@ def test_keys_move_take_away_and_say_what_happened(browser, path):
         for at, key in ((0, "1"), (2, "3"), (3, "4")):
             picks.nth(at).press(key)
         assert aloud(page) == "Picture D: place 4 of 4 All pictures have a place."
+        # Those that make room are told, too.
+        picks.nth(3).press("2")
+        assert badges(page) == ["1", "3", "4", "2"]
+        said = ["Picture D: place 2 of 4", "Picture B: place 3 of 4", "Picture C: place 4 of 4"]
+        assert aloud(page) == " ".join([*said, "All pictures have a place."])
         page.get_by_role("button", name=ENGLISH["rank.clear"]).click()
         assert badges(page) == ["", "", "", ""]
+        assert aloud(page) == ENGLISH["rank.cleared"]
+        assert page.evaluate("document.activeElement.tagName") == "H2"
+
+
+def test_a_new_page_is_told_and_each_question_read_from_its_heading(browser, path):
+    data = made_data()
+    data["pages"] = [{**one, "translation": "in other words"} for one in data["pages"]]
+
+    def prompt():
+        return next(one["prompt"] for one in data["pages"] if one["page"] == page_shown(page, data))
+
+    with opened(browser, path, data) as page:
+        begun(page)
+        for question in range(5):
+            number = 2 if question == 4 else 1
+            told = f"Page {number} of 3 {prompt()} in other words" if question % 4 == 0 else ""
+            assert aloud(page) == told
+            heading = page.locator("h2:focus").inner_text()
+            assert heading == ENGLISH[f"item.{ITEMS[question % 4]}.question"]
+            next_one(page)
 
 
 def typed(locator, key):

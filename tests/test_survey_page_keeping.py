@@ -42,6 +42,7 @@ def test_a_reload_in_the_middle_of_a_page_loses_nothing(browser, path):
         before = shown(page)
         progress = page.locator(".progress h1").inner_text()
         page.reload()
+        page.locator(".pick").first.wait_for()
         assert shown(page) == before
         assert badges(page) == ["2", "", "1", ""]
         assert page.locator(".progress h1").inner_text() == progress == "Page 2 of 3"
@@ -263,9 +264,15 @@ def test_without_a_memory_the_page_says_so_at_once_and_offers_the_file(browser, 
     assert list(file["pages"][0]["items"]["alignment"]["ranks"].values()) == [1]
     asked = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    page.locator(".pick").nth(2).click()
     page.reload()
     assert asked == ["beforeunload"]
     assert page.locator("#agree").is_visible()
+    # What has been saved is not lost by leaving.
+    begun(page)
+    page.get_by_role("button", name=ENGLISH["memory.save_now"]).click()
+    page.reload()
+    assert asked == ["beforeunload"]
     assert unharmed(page, path)
     context.close()
 
@@ -280,6 +287,48 @@ def test_a_memory_that_fills_up_is_told_when_it_happens(browser, path):
         page.locator(".pick").nth(1).click()
         assert ENGLISH["memory.blocked"] in page.locator("[role=alert]").inner_text()
         assert badges(page) == ["", "1", "", ""]
+
+
+def test_a_page_that_the_browser_had_put_aside_shows_what_came_after(browser, path):
+    with opened(browser, path, made_data()) as page:
+        begun(page)
+        page.locator(".pick").nth(1).click()
+        back = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+        # The same page in another language, opened from this one, hears of nothing while aside.
+        page.evaluate(
+            """() => {
+                 const key = Object.keys(localStorage)[0];
+                 const kept = JSON.parse(localStorage.getItem(key));
+                 kept.at.item = 2;
+                 localStorage.setItem(key, JSON.stringify(kept));
+               }"""
+        )
+        page.evaluate(back)
+        assert page.locator(".steps [aria-current=step]").inner_text().startswith("3")
+        page.evaluate("localStorage.clear()")
+        page.evaluate(back)
+        assert page.locator("#agree").is_visible()
+        assert page.wrong == []
+
+
+def test_the_way_back_closes_windows_and_leads_nowhere_that_is_not_there(browser, path):
+    with opened(browser, path, made_data()) as page:
+        begun(page)
+        next_one(page)
+        page.locator(".enlarge").first.click()
+        page.go_back()
+        page.locator("dialog").wait_for(state="detached")
+        assert page.locator(".steps [aria-current=step]").inner_text().startswith("1")
+        # Noted for a survey of more pages, before the organiser made it anew.
+        page.evaluate(
+            """() => {
+                 history.pushState({ step: "page", page: 9, item: 0 }, "");
+                 history.pushState({ step: "overview" }, "");
+               }"""
+        )
+        page.go_back()
+        page.locator("#agree").wait_for()
+        assert page.wrong == []
 
 
 def test_erasing_asks_and_leaves_nothing(browser, path):

@@ -67,14 +67,16 @@ def faults(page):
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("language", "device"), [("en", DESKTOP), ("ar", PHONE)], ids=["desktop", "phone"]
+    ("language", "device", "scheme"),
+    [("en", DESKTOP, "light"), ("ar", PHONE, "dark")],
+    ids=["desktop", "phone"],
 )
-def test_no_step_has_a_serious_fault_for_axe(browser, path, scheme, language, device):
+def test_no_step_has_a_serious_fault_for_axe(browser, path, language, device, scheme):
     data = made_data(language, allow_ties=True, form_target="https://example.org/form")
     data["pages"] = [{**one, "translation": "in other words"} for one in data["pages"]]
     with opened(browser, path, data, color_scheme=scheme, **device) as page:
+        page.locator("#resume").evaluate("one => { one.closest('details').open = true; }")
         assert faults(page) == []
         page.locator("button[type=submit]").click()
         assert page.locator(".wrong:visible").count() == 2
@@ -88,6 +90,11 @@ def test_no_step_has_a_serious_fault_for_axe(browser, path, scheme, language, de
         page.wait_for_timeout(300)
         assert faults(page) == []
         page.locator(".enlarge").first.click()
+        assert faults(page) == []
+        page.keyboard.press("Escape")
+        page.reload()
+        page.locator(".notice button").click()
+        page.wait_for_timeout(300)
         assert faults(page) == []
         page.keyboard.press("Escape")
         to_overview(page)
@@ -146,6 +153,50 @@ def test_the_larger_picture_is_the_one_that_was_asked_for(browser, path):
         name = page.evaluate("document.activeElement.getAttribute('aria-label')")
         assert name == "Enlarge picture C"
         assert badges(page) == ["", "", "", ""]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (360, 640)], ids=["desktop", "narrow"])
+def test_nothing_that_the_keyboard_reaches_stands_behind_the_bar(browser, path, width, height):
+    data = made_data(pages=1)
+    data["pages"][0]["prompt"] = "a market on a Sunday, " * 23
+    with opened(browser, path, data, viewport={"width": width, "height": height}) as page:
+        begun(page)
+        for at in range(4):
+            page.locator(".pick").nth(at).press(str(at + 1))
+        page.locator("h1").evaluate("one => { one.tabIndex = -1; one.focus(); }")
+        page.evaluate("scrollTo(0, 0)")
+        reached = []
+        while True:
+            page.keyboard.press("Tab")
+            name, bottom, bar = page.evaluate(
+                """() => {
+                     const bar = document.querySelector(".bar");
+                     const one = document.activeElement;
+                     const name = bar.contains(one) ? "" : one.ariaLabel ?? one.textContent;
+                     return [name, ...[one, bar].map((it, at) =>
+                       it.getBoundingClientRect()[at ? "top" : "bottom"])];
+                   }"""
+            )
+            if not name:
+                break
+            reached.append(name)
+            assert bottom <= bar + 2, name
+        assert reached[-2:] == [ENGLISH["rank.clear"], ENGLISH["page.comment"]]
+
+
+def test_the_keyboard_is_explained_in_a_narrow_window_and_not_on_a_phone(browser, path):
+    for device, seen in (({"viewport": {"width": 640, "height": 400}}, True), (PHONE, False)):
+        with opened(browser, path, made_data(), **device) as page:
+            begun(page)
+            assert page.get_by_text(ENGLISH["rank.how_keyboard"]).is_visible() == seen
+
+
+def test_letters_are_as_large_as_somebody_has_set_the_browser(browser, path):
+    with opened(browser, path, made_data()) as page:
+        size = "parseFloat(getComputedStyle(document.querySelector('main p')).fontSize)"
+        usual = page.evaluate(size)
+        page.evaluate("document.documentElement.style.fontSize = '32px'")
+        assert page.evaluate(size) == pytest.approx(2 * usual)
 
 
 def test_small_pictures_show_their_pixels(browser, path):

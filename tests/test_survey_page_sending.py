@@ -1,5 +1,6 @@
 """The survey's page: text stays text, and answers leave it only as somebody asks."""
 
+import html
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,6 +10,7 @@ import pytest
 from made_survey_page import made_data
 from survey_filling import begun, check_file, opened, saved, to_overview, unharmed
 
+from scoft_training.survey_html import survey_html
 from scoft_training.survey_texts import survey_texts
 
 ENGLISH = survey_texts("en").texts
@@ -98,6 +100,50 @@ def test_answers_can_be_copied_as_text(browser, path):
         _, file = saved(page)
         assert json.loads(page.locator("#as-text").input_value()) == file
         assert file["comment"] == "all well, \U0001f642"
+        # What is copied is what is answered now, not when the text was first shown.
+        page.fill("#last-word", "one thing more")
+        page.get_by_role("button", name=ENGLISH["end.copy"]).click()
+        page.wait_for_function("document.activeElement.id === 'as-text'")
+        assert json.loads(page.locator("#as-text").input_value())["comment"] == "one thing more"
+
+
+def test_answers_are_marked_to_be_copied_where_the_clipboard_is_forbidden(browser, path):
+    with opened(browser, path, made_data()) as page:
+        page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        page.reload()
+        begun(page)
+        to_overview(page)
+        page.get_by_text(ENGLISH["end.copy_heading"]).click()
+        for works, key in ((True, "end.copied"), (False, "end.copy_failed")):
+            page.evaluate("works => { document.execCommand = () => works; }", works)
+            page.get_by_role("button", name=ENGLISH["end.copy"]).click()
+            page.get_by_text(ENGLISH[key]).first.wait_for()
+            field = "one => one.selectionEnd - one.selectionStart === one.value.length"
+            assert page.locator("#as-text").evaluate(field)
+
+
+def test_the_page_works_inside_a_closed_preview(browser, path, tmp_path):
+    data = made_data()
+    outer = tmp_path / "preview.html"
+    outer.write_text(
+        '<iframe sandbox="allow-scripts allow-downloads" style="width: 900px; height: 700px" '
+        f'srcdoc="{html.escape(survey_html(data))}"></iframe>',
+        encoding="utf-8",
+    )
+    with opened(browser, path, data) as page:
+        page.goto(outer.as_uri())
+        inside = page.frames[1]
+        assert inside.locator("[role=alert]").inner_text() == ENGLISH["memory.blocked"]
+        inside.check("#agree")
+        inside.fill("#culture", "Aruna")
+        inside.locator("#culture").press("Enter")
+        inside.locator(".pick").nth(2).click()
+        with page.expect_download() as waiting:
+            inside.get_by_role("button", name=ENGLISH["memory.save_now"]).click()
+        file = json.loads(waiting.value.path().read_text(encoding="utf-8"))
+        check_file(waiting.value.suggested_filename, file, data)
+        assert list(file["pages"][0]["items"]["alignment"]["ranks"].values()) == [1]
+        assert page.wrong == []
 
 
 SHARING = """Object.assign(Navigator.prototype, {

@@ -1,5 +1,6 @@
 /**
- * What one participant has answered: made, read back, and written as the file that is sent.
+ * What one participant has answered: made, and written as the file that is sent. Reading it back
+ * is the matter of `reading.mjs`.
  *
  * The file, format "scoft-survey-answers", version 1: `survey`, `culture` and `language` of the
  * page; `participant`, a random UUID; `declared` {culture, country, years or null}; `consent`
@@ -15,7 +16,8 @@
 import { randomId, shuffled } from "./chance.mjs";
 import { isRanked } from "./ranking.mjs";
 
-const VERSION = 1;
+export const FORMAT = "scoft-survey-answers";
+export const VERSION = 1;
 
 /** Return the answers of somebody who has not begun. */
 export function newAnswers(data) {
@@ -32,6 +34,8 @@ export function newAnswers(data) {
     comment: "",
     at: { step: "welcome" },
     last: null,
+    // Whether a file or a message has taken them as they are now.
+    saved: false,
   };
 }
 
@@ -44,49 +48,33 @@ export function begin(answers, data, declared) {
   const drawn = shuffled(data.pages);
   const seen = drawn.slice(0, data.pages_per_participant || drawn.length);
   answers.order = seen.map(({ page }) => page);
-  for (const { page, pictures } of seen) {
-    const items = data.items.map((item) => [item, { places: {}, seconds: 0 }]);
-    answers.pages[page] = {
-      seen: false,
-      order: shuffled(pictures),
-      comment: "",
-      items: Object.fromEntries(items),
-    };
-  }
+  for (const { page, pictures } of seen) answers.pages[page] = newPage(pictures, data.items);
 }
 
-/** Return kept answers that fit the page, or null. */
-export function readAnswers(text, data) {
-  try {
-    const answers = JSON.parse(text);
-    return answers.version === VERSION && fits(answers, data) ? answers : null;
-  } catch {
-    return null;
-  }
+/** Return the answers on a page that nobody has seen, with an order of its pictures. */
+export function newPage(pictures, keys) {
+  const items = keys.map((item) => [item, { places: {}, seconds: 0 }]);
+  return { seen: false, order: shuffled(pictures), comment: "", items: Object.fromEntries(items) };
 }
 
-function fits(answers, data) {
-  const pictures = new Map(data.pages.map((one) => [one.page, one.pictures]));
-  const same = (one, other) => [...one].sort().join() === [...other].sort().join();
-  return (
-    answers.survey === data.survey &&
-    answers.order.every(
-      (page) =>
-        same(answers.pages[page].order, pictures.get(page)) &&
-        same(Object.keys(answers.pages[page].items), data.items),
-    )
-  );
-}
-
-/** Return how many questions of a page are still open. */
+/** Return the questions of a page that are still open. */
 export function openQuestions(answers, page) {
   const { items, order } = answers.pages[page];
-  return Object.values(items).filter(({ places }) => !isRanked(places, order)).length;
+  return Object.keys(items).filter((item) => !isRanked(items[item].places, order));
 }
 
 /** Return the pages that are not complete. */
 export function openPages(answers) {
-  return answers.order.filter((page) => openQuestions(answers, page) > 0);
+  return answers.order.filter((page) => openQuestions(answers, page).length > 0);
+}
+
+/** Return where somebody stopped: the first open question from the page on that was seen last. */
+export function stopped(answers, data) {
+  const { order, pages } = answers;
+  const last = order.map((page) => pages[page].seen).lastIndexOf(true);
+  const at = order.findIndex((page, index) => index >= last && openQuestions(answers, page).length);
+  if (at < 0) return { step: "overview" };
+  return { step: "page", page: at, item: data.items.indexOf(openQuestions(answers, order[at])[0]) };
 }
 
 /** Note that a ranking has changed: whether everything is answered by now. */
@@ -97,7 +85,7 @@ export function noteRanking(answers) {
 /** Return the file's text. */
 export function fileText(answers, data) {
   const file = {
-    format: "scoft-survey-answers",
+    format: FORMAT,
     version: VERSION,
     survey: data.survey,
     culture: data.culture,
@@ -138,5 +126,7 @@ export function fileName(answers, data) {
   const plain = data.culture.normalize("NFC").toLowerCase();
   // Marks are letters' parts: Hindi's vowels.
   const slug = plain.replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
-  return `answers-${slug.slice(0, 60) || "survey"}-${answers.participant.slice(0, 8)}.json`;
+  // Whole letters: some are two of JavaScript's.
+  const short = Array.from(slug).slice(0, 60).join("");
+  return `answers-${short || "survey"}-${answers.participant.slice(0, 8)}.json`;
 }

@@ -8,8 +8,13 @@ function opened(dialog) {
   dialog.showModal();
 }
 
-/** Ask something; `act` is called if the answer is yes. */
-export function ask(words, question, yes, act) {
+/**
+ * Ask something; `act` is called if the answer is yes.
+ *
+ * @param {string|Array} question  text, or texts and nodes
+ * @param {Node[]} others  buttons between no and yes, which leave the window open
+ */
+export function ask(words, question, yes, act, others = []) {
   const accept = () => {
     dialog.close();
     act();
@@ -17,11 +22,12 @@ export function ask(words, question, yes, act) {
   const dialog = element(
     "dialog.ask",
     { "aria-labelledby": "asked" },
-    element("p", { id: "asked" }, question),
+    element("div.asked", { id: "asked" }, question),
     element(
       "div.buttons",
       {},
       button(words("ask.cancel"), () => dialog.close()),
+      others,
       button(yes, accept, { classes: ".primary" }),
     ),
   );

@@ -13,13 +13,20 @@ export function saveFile(name, text) {
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
-/** Return a function that opens the device's own way of sharing a file, or null. */
+/**
+ * Return a function that opens the device's own way of sharing a file and answers whether
+ * somebody shared it; null where the device has none.
+ */
 export function sharing(name, text) {
   if (!navigator.canShare) return null;
   const files = [new File([text], name, { type: "application/json" })];
   if (!navigator.canShare({ files })) return null;
   // Closing the device's window without a choice is no error.
-  return () => navigator.share({ files }).catch(() => {});
+  return () =>
+    navigator.share({ files }).then(
+      () => true,
+      () => false,
+    );
 }
 
 /** Copy the text of a field; answers whether that worked. */

@@ -1,11 +1,13 @@
 /** The page: which step is shown, what is kept, and what happens around the steps. */
 
-import { newAnswers, readAnswers } from "./answers.mjs";
+import { newAnswers, stopped } from "./answers.mjs";
 import { startClock } from "./clock.mjs";
 import { button, element, speaker } from "./dom.mjs";
+import { askErase } from "./erasing.mjs";
 import { memoryOf } from "./memory.mjs";
 import { overviewStep } from "./overview.mjs";
 import { pageStep } from "./pages.mjs";
+import { isStep, readAnswers } from "./reading.mjs";
 import { saveAnswers } from "./sending.mjs";
 import { welcomeStep } from "./welcome.mjs";
 import { wordsOf } from "./words.mjs";
@@ -21,19 +23,23 @@ function start() {
     words: wordsOf(data.texts, data.language),
     stage: element("div.stage"),
     notice: element("div.notice", { role: "alert" }),
+    greeting: element("div.notice"),
     save: () => save(app),
+    changed: () => changed(app),
     go: (at) => go(app, at),
     begun: () => begun(app),
+    resume: (answers) => resume(app, answers),
     erase: () => erase(app),
   };
   app.memory = memoryOf(data.survey, data.culture, () => warn(app));
   app.answers = kept(app) ?? newAnswers(data);
   app.settle = startClock((seconds) => spend(app, seconds));
   listen(app);
-  document.getElementById("survey").replaceChildren(place, app.notice, app.stage);
+  document.getElementById("survey").replaceChildren(place, app.notice, app.greeting, app.stage);
   if (!app.memory.works) warn(app);
   history.replaceState(app.answers.at, "");
   render(app);
+  if (app.answers.started) greet(app);
 }
 
 function kept({ memory, data }) {
@@ -43,6 +49,21 @@ function kept({ memory, data }) {
 
 function save({ answers, memory }) {
   if (answers.started) memory.write(JSON.stringify(answers));
+}
+
+/** Keep what somebody has just answered; no file holds it yet. */
+function changed(app) {
+  app.answers.saved = false;
+  save(app);
+}
+
+/** Say whose answers these are: several people may use one device, one after the other. */
+function greet(app) {
+  const { words, greeting } = app;
+  const ask = () => askErase(app, words("memory.other_ask"), words("memory.other_yes"));
+  greeting.replaceChildren(
+    element("p", {}, words("memory.here"), button(words("memory.other"), ask)),
+  );
 }
 
 /** Say that nothing is kept; once there are answers, offer their file. */
@@ -70,21 +91,35 @@ function show(app, at) {
   answers.at = at;
   if (at.step === "page") answers.last = at;
   save(app);
-  render(app).focus({ preventScroll: true });
+  const { heading, above = [] } = render(app);
+  heading.focus({ preventScroll: true });
+  // Whoever listens is taken to the question, past what stands above it.
+  app.say(...(same ? [] : above));
   if (same) stage.querySelector(".question").scrollIntoView({ block: "start" });
   else scrollTo(0, 0);
 }
 
-/** Put the present step on the screen; return its heading. */
+/** Put the present step on the screen, where nothing of the one before is left; return it. */
 function render(app) {
-  const { heading, content } = STEPS[app.answers.at.step](app);
-  app.stage.replaceChildren(...[content].flat());
-  return heading;
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+  app.greeting.replaceChildren();
+  const step = STEPS[app.answers.at.step](app);
+  app.stage.replaceChildren(...[step.content].flat());
+  return step;
 }
 
 function begun(app) {
   if (!app.memory.works) warn(app);
+  app.answers.saved = false;
   go(app, app.answers.last ?? { step: "page", page: 0, item: 0 });
+}
+
+/** Go on with answers that came from a file. */
+function resume(app, answers) {
+  app.answers = answers;
+  if (!app.memory.works) warn(app);
+  go(app, stopped(answers, app.data));
+  greet(app);
 }
 
 function erase(app) {
@@ -96,23 +131,31 @@ function erase(app) {
   app.say(app.words("end.erased"));
 }
 
+/** Show what another tab has kept: what was answered last is what counts. */
+function refresh(app) {
+  app.settle();
+  app.answers = kept(app) ?? newAnswers(app.data);
+  render(app);
+}
+
 /** Answer what happens around the steps: the way back, other tabs, the end. */
 function listen(app) {
   addEventListener("popstate", ({ state }) => {
-    if (state) show(app, app.answers.started ? state : { step: "welcome" });
+    if (state) show(app, isStep(state, app.answers, app.data) ? state : { step: "welcome" });
   });
   addEventListener("storage", ({ key }) => {
-    // The same survey in another tab: what was answered there last is what counts.
-    if (key !== app.memory.key) return;
-    app.answers = kept(app) ?? newAnswers(app.data);
-    render(app);
+    if (key === app.memory.key) refresh(app);
+  });
+  addEventListener("pageshow", ({ persisted }) => {
+    // The browser has put the page aside and brings it back as it was, deaf to what came after.
+    if (persisted && app.memory.works) refresh(app);
   });
   addEventListener("pagehide", () => leave(app));
   addEventListener("visibilitychange", () => {
     if (document.visibilityState === "hidden") leave(app);
   });
   addEventListener("beforeunload", (event) => {
-    if (app.memory.works || !app.answers.started) return;
+    if (app.memory.works || !app.answers.started || app.answers.saved) return;
     event.preventDefault();
     // Browsers of before 2023 look at this alone.
     event.returnValue = "";

@@ -1,8 +1,8 @@
 /** The last step: what is still open, a last word, the file, and erasing everything. */
 
-import { openPages } from "./answers.mjs";
-import { ask } from "./dialogs.mjs";
+import { openPages, openQuestions } from "./answers.mjs";
 import { button, element, icon } from "./dom.mjs";
+import { askErase } from "./erasing.mjs";
 import { sendingSection } from "./sending.mjs";
 
 /** Return the step's content and its heading. */
@@ -33,8 +33,7 @@ export function overviewStep(app) {
 function pageButtons({ data, words, answers, go }) {
   const open = new Set(openPages(answers));
   const entries = answers.order.map((page, index) => {
-    const { items, order } = answers.pages[page];
-    const first = data.items.findIndex((item) => order.some((id) => !(id in items[item].places)));
+    const first = data.items.indexOf(openQuestions(answers, page)[0]);
     const values = { page: index + 1, pages: answers.order.length };
     const state = words(open.has(page) ? "progress.open" : "progress.complete");
     const chip = button(
@@ -54,7 +53,7 @@ function pageButtons({ data, words, answers, go }) {
 function commentField(app) {
   const keep = (event) => {
     app.answers.comment = event.target.value;
-    app.save();
+    app.changed();
   };
   const settings = { id: "last-word", rows: 3, dir: "auto", maxLength: 5000 };
   return element(
@@ -70,8 +69,9 @@ function commentField(app) {
   );
 }
 
-function eraseSection({ words, erase }) {
-  const open = () => ask(words, words("end.erase_ask"), words("end.erase_yes"), erase);
+function eraseSection(app) {
+  const { words } = app;
+  const open = () => askErase(app, words("end.erase_ask"), words("end.erase_yes"));
   return element(
     "section.erasing",
     {},

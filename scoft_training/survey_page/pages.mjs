@@ -5,7 +5,7 @@ import { button, element, foreign, icon } from "./dom.mjs";
 import { questionView } from "./question.mjs";
 import { isRanked } from "./ranking.mjs";
 
-/** Return the step's content and the heading of its question. */
+/** Return the step's content, the heading of its question, and what is to be said of the page. */
 export function pageStep(app) {
   const { data, words, answers } = app;
   const at = answers.at;
@@ -19,7 +19,7 @@ export function pageStep(app) {
   const open = element("p.soft.still-open");
   const update = () => {
     steps.replaceChildren(...stepButtons(app, answered));
-    const count = openQuestions(answers, id);
+    const count = openQuestions(answers, id).length;
     const last = at.item === data.items.length - 1;
     const ranked = isRanked(answered.items[item].places, answered.order);
     nav.update(ranked);
@@ -27,12 +27,13 @@ export function pageStep(app) {
   };
   const question = questionView(app, answered, item, update);
   update();
+  const about = data.pages.find((one) => one.page === id);
   const content = [
     progress(app),
     element(
       "main",
       {},
-      promptOf(data.pages.find((one) => one.page === id), data, words),
+      promptOf(about, data, words),
       element("nav.steps", { "aria-label": words("progress.questions") }, steps),
       element("section.question", {}, question.heading, ...question.body),
       data.comments && commentField(app, answered),
@@ -45,18 +46,27 @@ export function pageStep(app) {
       nav.node,
     ),
   ];
-  return { heading: question.heading, content };
+  const above = [progressText(app), foreign(about.prompt), about.translation].filter(Boolean);
+  return { heading: question.heading, content, above };
 }
 
-function progress({ words, answers, go }) {
-  const [page, pages] = [answers.at.page + 1, answers.order.length];
-  const text = words("progress.page", { page, pages });
+function progressText({ words, answers: { at, order } }) {
+  return words("progress.page", { page: at.page + 1, pages: order.length });
+}
+
+function progress(app) {
+  const { words, answers, go } = app;
+  const text = progressText(app);
   return element(
     "header.progress",
     {},
     element("h1", {}, text),
     button(words("progress.overview"), () => go({ step: "overview" }), { classes: ".quiet" }),
-    element("progress", { max: pages, value: page, "aria-label": text }),
+    element("progress", {
+      max: answers.order.length,
+      value: answers.at.page + 1,
+      "aria-label": text,
+    }),
   );
 }
 
@@ -97,7 +107,7 @@ function stepButtons({ data, words, answers, go }, answered) {
 function commentField(app, answered) {
   const keep = (event) => {
     answered.comment = event.target.value;
-    app.save();
+    app.changed();
   };
   const settings = { id: "comment", rows: 3, dir: "auto", maxLength: 5000 };
   return element(
@@ -109,12 +119,12 @@ function commentField(app, answered) {
   );
 }
 
-function navigation({ data, words, answers, go }) {
-  const values = { page: answers.at.page + 1, pages: answers.order.length };
+function navigation(app) {
+  const { data, words, answers, go } = app;
   const next = button("", () => go(after(answers, data)), { classes: ".next" });
   const back = button(words("nav.back"), () => go(before(answers, data)));
   return {
-    node: element("nav.buttons", { "aria-label": words("progress.page", values) }, back, next),
+    node: element("nav.buttons", { "aria-label": progressText(app) }, back, next),
     update: (ranked) => {
       next.textContent = words(ranked ? "nav.next" : "nav.skip");
       next.classList.toggle("primary", ranked);

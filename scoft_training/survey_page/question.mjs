@@ -1,7 +1,7 @@
 /** One question about the pictures of a page: its words, the pictures, the places, one ranking. */
 
 import { noteRanking } from "./answers.mjs";
-import { pictureCards } from "./cards.mjs";
+import { pictureCards, standing } from "./cards.mjs";
 import { enlarge } from "./dialogs.mjs";
 import { button, element } from "./dom.mjs";
 import { placeRow } from "./places.mjs";
@@ -24,18 +24,22 @@ export function questionView(app, answered, item, onChange) {
   const ranking = answered.items[item];
   const letterOf = (id) => letters[ids.indexOf(id)];
 
-  function change(places, said) {
+  function change(places, ...said) {
     ranking.places = places;
     noteRanking(app.answers);
-    app.save();
+    app.changed();
     update();
     onChange();
-    app.say(said, ...(isRanked(places, ids) ? [words("rank.complete")] : []));
+    app.say(...said, ...(isRanked(places, ids) ? [words("rank.complete")] : []));
   }
 
+  /** Change a picture's place; of the others those are told that have made room. */
   function placed(places, id) {
-    const values = { letter: letterOf(id), rank: places[id], count: ids.length };
-    change(places, words("picture.placed", values));
+    const moved = ids.filter((one) => one !== id && places[one] !== ranking.places[one]);
+    const said = [id, ...moved].map((one) =>
+      standing(words, letterOf(one), places[one], ids.length),
+    );
+    change(places, ...said);
   }
 
   const acts = {

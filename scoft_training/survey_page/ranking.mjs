@@ -10,6 +10,18 @@ export function isRanked(places, pictures) {
   return pictures.every((picture) => picture in places);
 }
 
+/** Return whether such places can have come about: whole numbers, shared with ties alone. */
+export function isPossible(places, pictures, ties) {
+  const taken = Object.values(places);
+  const count = pictures.length;
+  const ranks = ties ? settled(places, pictures) : places;
+  return (
+    Object.keys(places).every((one) => pictures.includes(one) && ranks[one] === places[one]) &&
+    taken.every((place) => Number.isInteger(place) && place >= 1 && place <= count) &&
+    (ties || new Set(taken).size === taken.length)
+  );
+}
+
 /** Return the place that a picture takes when it is tapped: the first one that is free. */
 export function freePlace(places, count) {
   const taken = Object.values(places);

@@ -7,12 +7,19 @@ import { copyText, postForm, saveFile, sharing } from "./files.mjs";
 
 const MAIL = /([^\s@<>()?&,;:]+@[^\s@<>()?&,;:]+\.[^\s@<>()?&,;:]*[^\s@<>()?&,;:.])/u;
 
-/** Save the file, and say so. */
-export function saveAnswers({ answers, data, words, say }) {
-  const name = fileName(answers, data);
-  saveFile(name, fileText(answers, data));
-  say(words("end.saved", { file: name }));
-  return name;
+/** Save the file, and say so; return the same sentence as texts and nodes. */
+export function saveAnswers(app) {
+  const { answers, data, words, say } = app;
+  const file = fileName(answers, data);
+  saveFile(file, fileText(answers, data));
+  noteSaved(app);
+  say(words("end.saved", { file }));
+  return words.nodes("end.saved", { file: foreign(file) });
+}
+
+function noteSaved({ answers, save }) {
+  answers.saved = true;
+  save();
 }
 
 /** Return the section that hands over the answers. */
@@ -20,8 +27,7 @@ export function sendingSection(app) {
   const { data, words } = app;
   const saved = element("p.saved", { hidden: true });
   const save = () => {
-    const file = foreign(saveAnswers(app));
-    saved.replaceChildren(...words.nodes("end.saved", { file }));
+    saved.replaceChildren(...saveAnswers(app));
     saved.hidden = false;
   };
   const contact = contactOf(data.contact, words);
@@ -54,9 +60,13 @@ function contactOf(contact, words) {
   return shown;
 }
 
-function shareButton({ answers, data, words }) {
+function shareButton(app) {
+  const { answers, data, words } = app;
   const share = () => sharing(fileName(answers, data), fileText(answers, data));
-  return share() && button(words("end.share"), () => share()());
+  const press = async () => {
+    if (await share()()) noteSaved(app);
+  };
+  return share() && button(words("end.share"), press);
 }
 
 function postButton(app) {
@@ -74,7 +84,8 @@ function postButton(app) {
   return [button(words.nodes("end.post", values()), open), done];
 }
 
-function copySection({ answers, data, words, say }) {
+function copySection(app) {
+  const { answers, data, words, say } = app;
   const field = element("textarea", {
     id: "as-text",
     rows: 4,
@@ -82,8 +93,14 @@ function copySection({ answers, data, words, say }) {
     dir: "ltr",
     spellcheck: false,
   });
+  const fill = () => {
+    field.value = fileText(answers, data);
+  };
   const copy = async () => {
+    // Something may have been answered since the text was shown.
+    fill();
     const copied = await copyText(field);
+    if (copied) noteSaved(app);
     told.textContent = words(copied ? "end.copied" : "end.copy_failed");
     say(told.textContent);
   };
@@ -98,8 +115,6 @@ function copySection({ answers, data, words, say }) {
     element("div.buttons", {}, button(words("end.copy"), copy)),
     told,
   );
-  section.addEventListener("toggle", () => {
-    field.value = fileText(answers, data);
-  });
+  section.addEventListener("toggle", fill);
   return section;
 }

@@ -2,6 +2,8 @@
 
 import { begin } from "./answers.mjs";
 import { element, foreign } from "./dom.mjs";
+import { wrongOf } from "./faults.mjs";
+import { resumeSection } from "./resume.mjs";
 import { digitOf } from "./words.mjs";
 
 const MOST_YEARS = 120;
@@ -14,7 +16,7 @@ export function welcomeStep(app) {
   const fields = fieldsOf(app);
   const form = element(
     "form.card-like",
-    { noValidate: true, on: { submit: (event) => submitted(event, app, fields) } },
+    { noValidate: true },
     element("h2", {}, words("welcome.consent_heading")),
     element("div.consent", {}, paragraphs(data.consent)),
     fields.agree.node,
@@ -27,7 +29,8 @@ export function welcomeStep(app) {
       {},
       element(
         "button.primary",
-        { type: "submit" },
+        // Enter in a field presses it, too; forms themselves are forbidden in some previews.
+        { type: "submit", on: { click: (event) => submitted(event, app, fields) } },
         words(answers.started ? "welcome.go_on" : "welcome.begin"),
       ),
     ),
@@ -35,7 +38,15 @@ export function welcomeStep(app) {
   );
   const about = element("section", {}, element("h2", {}, words("welcome.about_heading")));
   about.append(...paragraphs(data.about));
-  return { heading, content: element("main.welcome", {}, heading, about, form) };
+  const content = element(
+    "main.welcome",
+    {},
+    heading,
+    about,
+    !answers.started && resumeSection(app),
+    form,
+  );
+  return { heading, content };
 }
 
 function fieldsOf({ words, answers }) {
@@ -76,21 +87,6 @@ function field(words, name, settings, { required = false, help = false } = {}) {
     wrong.node,
   );
   return { node, input, fault: wrong.show };
-}
-
-/** What is wrong with a field, said beside it and tied to it. */
-function wrongOf(name, input, help) {
-  const node = element("p.wrong", { id: `${name}-wrong`, hidden: true });
-  const show = (sentence) => {
-    node.textContent = sentence;
-    node.hidden = !sentence;
-    input.setAttribute("aria-invalid", String(Boolean(sentence)));
-    const told = [help, sentence && node.id].filter(Boolean).join(" ");
-    if (told) input.setAttribute("aria-describedby", told);
-    else input.removeAttribute("aria-describedby");
-  };
-  show("");
-  return { node, show };
 }
 
 function submitted(event, app, { agree, culture, country, years }) {
