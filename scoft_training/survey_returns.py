@@ -37,7 +37,6 @@ from .answer_records import (
 )
 from .answer_tables import one_line, read_bounded, shown, write_table
 from .errors import SurveyError
-from .json_lines import NOT_ANSWERS
 from .participant_files import Comment, Participant, Sheet, read_participant
 from .survey_answers import parse_answers
 from .survey_key import KEY_NAME, SurveyKey
@@ -55,6 +54,10 @@ __all__ = [
 _LARGEST = 16 * 2**20
 """Bytes of a participant's file at most; one of a thousand pages is some 1 MB."""
 
+_UNLIKE = (
+    "this does not look like the answers of a participant. Take it out of the folder, or bring the "
+    "right file."
+)
 _COUNTS = "The answers count, unless you leave the participant out by name (`leave_out`)."
 
 
@@ -109,7 +112,7 @@ def read_returns(paths: Sequence[Path], key: SurveyKey | None) -> Returns:
                 tables[file.name] = rankings_of(answers)
                 findings += told
             elif key is None:
-                raise SurveyError(f"{file.name}: {NOT_ANSWERS}")
+                raise SurveyError(f"{file.name}: {_UNLIKE}")
             else:
                 data = read_bounded(file.path, file.name, _LARGEST)
                 sheets.append(read_participant(data, file.name, key))

@@ -125,7 +125,7 @@ def test_json_of_other_tools_asks_for_no_key(tmp_path):
     assert list(returns.answers) == in_order(SURVEY.answers)
     ((kind, where, sentence),) = told(returns)
     assert (kind, where) == ("refused", "package.json")
-    assert sentence.startswith("This is JSON, but not the answers of a participant")
+    assert sentence.startswith("This does not look like the answers of a participant. Take it")
 
 
 def test_a_folder_of_everything_is_told_in_one_sentence(folder):
