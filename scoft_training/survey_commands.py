@@ -139,9 +139,11 @@ def _text(text: str | None, file: Path | None, flag: str) -> str:
         return text or ""
     try:
         written = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{flag} {file}: is not encoded in UTF-8. Save it so.") from error
+    except OSError as error:
         raise ConfigError(
-            f"{flag} {file}: cannot be read as UTF-8 ({error}). Save it so, or name another file."
+            f"{flag} {file}: cannot be read ({error.strerror}). Name a text file."
         ) from error
     if not written.strip():
         raise ConfigError(f"{flag} {file}: is empty. Write the text there, or leave the flag out.")
@@ -153,6 +155,8 @@ def _say_what_next(out: Path) -> None:
     from .survey_making import handed_out
 
     key = read_key(out)
+    # Quotes that every system's terminal takes.
+    quoted = f'"{out / KEY_NAME}"' if " " in str(out) else out / KEY_NAME
     for culture, pages in Counter(page.culture for page in key.pages).items():
         print(f"{culture}: {pages} pages with a picture of each of {len(key.models)} models")
     for path in handed_out(out):
@@ -162,7 +166,7 @@ def _say_what_next(out: Path) -> None:
         "whose picture is whose, to yourself.\n"
         "Collect: save the answers-....json files that they send back into one folder, say "
         "answers.\n"
-        f"Read: scoft survey aggregate answers --key {out / KEY_NAME}"
+        f"Read: scoft survey aggregate answers --key {quoted}"
     )
 
 

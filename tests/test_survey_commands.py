@@ -1,6 +1,7 @@
 """`scoft survey make` and `texts` from their flags to the files, and what they say."""
 
 import json
+import shlex
 import subprocess
 import sys
 
@@ -45,6 +46,13 @@ def test_a_survey_is_made_and_its_end_says_what_to_do_next(grid, tmp_path, capsy
     assert lines[5] == "Read: scoft survey aggregate answers --key scoft-survey/survey-key.json"
     assert "survey: 3/3" in err
     assert (tmp_path / "scoft-survey" / "survey-key.json").is_file()
+
+
+def test_the_next_command_can_be_copied_where_the_folder_has_spaces(grid, capsys):
+    assert make("grid", "--out", "my survey", "--contact", "Kim") == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(last.removeprefix("Read: scoft "))
+    assert words == ["survey", "aggregate", "answers", "--key", "my survey/survey-key.json"]
 
 
 def test_every_flag_reaches_the_page(tmp_path):
@@ -133,7 +141,11 @@ def test_events_are_json_lines_for_programs(grid, capsys):
         (["nowhere"], "nowhere: there is no grid"),
         (["grid", "--models", "base", "nobody"], "Unknown model 'nobody'"),
         (["grid", "--pages", "-1"], "`pages` must be between 0 and 1000"),
-        (["grid", "--about-file", "none.txt"], "--about-file none.txt: cannot be read as UTF-8"),
+        (
+            ["grid", "--about-file", "none.txt"],
+            "--about-file none.txt: cannot be read (No such file",
+        ),
+        (["grid", "--about-file", "old.txt"], "--about-file old.txt: is not encoded in UTF-8"),
         (["grid", "--consent-file", "empty.txt"], "--consent-file empty.txt: is empty"),
         (["grid", "--form-target", "example.org"], "is no address that a page can post to"),
         (["grid", "--translations", "none.csv"], "none.csv: cannot be read"),
@@ -142,6 +154,7 @@ def test_events_are_json_lines_for_programs(grid, capsys):
 )
 def test_what_will_not_do_is_refused_in_a_sentence(grid, tmp_path, flags, message, capsys):
     (tmp_path / "empty.txt").write_text(" \n")
+    (tmp_path / "old.txt").write_bytes("안내".encode("cp949"))
     assert make(*flags) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "scoft-survey").exists()

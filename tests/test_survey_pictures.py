@@ -65,6 +65,9 @@ def test_all_are_encoded_alike_wherever_they_come_from(tmp_path):
     for name, path in paths.items():
         picture(name).save(path)
     made = page_pictures(paths, longest=512, lossless=False, where="x").urls
+    # All that stands before the pixels: tables, sizes, and nothing beside them.
+    heads = {decoded(url)[1].partition(b"\xff\xda")[0] for url in made.values()}
+    assert len(heads) == 1
     images = [decoded(url)[2] for url in made.values()]
     assert {image.format for image in images} == {"JPEG"}
     assert len({repr(image.quantization) for image in images}) == 1
