@@ -193,7 +193,7 @@ app.registerExtension({
       fit(node, 420);
     } else if (node.comfyClass === SURVEY_READER) {
       answers.attach(node);
-      fit(node, 520);
+      fit(node, 780);
     }
   },
   loadedGraphNode(node) {
