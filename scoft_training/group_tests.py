@@ -257,7 +257,7 @@ def _disagreement(item: str | None, table: RankTable, p_value: float | None) -> 
         p_value=p_value,
         winners=winners,
         disagree=apart or _is_told(p_value),
-        sentence=_sentence(winners, apart, p_value, people, shared),
+        sentence=_sentence(_firsts(winners, len(table.models)), apart, p_value, people, shared),
     )
 
 
@@ -266,7 +266,7 @@ def _is_told(p_value: float | None) -> bool:
 
 
 def _sentence(
-    winners: Mapping[str, tuple[str, ...]],
+    firsts: str,
     apart: bool,
     p_value: float | None,
     people: Sequence[int],
@@ -275,8 +275,8 @@ def _sentence(
     """Return what to say before any pooled winner.
 
     Args:
-        winners: group -> its first tier.
-        apart: whether these share no model.
+        firsts: who puts what first, as `_firsts` says it.
+        apart: whether the groups' first tiers share no model.
         p_value: of the test.
         people: of each group.
         shared: whether some page was ranked by people of two groups.
@@ -284,7 +284,6 @@ def _sentence(
     few, many = min(people), max(people)
     each = f"{few}" if few == many else f"{few} to {many}"
     chance = f"people in a group: {each}" + ("" if p_value is None else f"; p = {p_value:.2g}")
-    firsts = _firsts(winners)
     first = firsts[0].upper() + firsts[1:]
     if _is_told(p_value):
         start = "The groups disagree" if apart else "The groups rank the models differently"
@@ -306,17 +305,27 @@ def _sentence(
     )
 
 
-def _firsts(winners: Mapping[str, tuple[str, ...]]) -> str:
-    """Return who puts what first, groups that say the same together."""
+def _firsts(winners: Mapping[str, tuple[str, ...]], count: int) -> str:
+    """Return who puts what first, groups that say the same together.
+
+    Args:
+        winners: group -> its first tier.
+        count: of all models.
+    """
+
+    def put(models: Sequence[str]) -> str:
+        # Who ties all of them has no winner.
+        alike = len(models) == count > 1
+        return "put no model before another" if alike else f"put {_listed(models)} first"
+
     groups: dict[tuple[str, ...], list[str]] = {}
     for group, models in winners.items():
         groups.setdefault(models, []).append(group)
     if len(groups) == 1:
         every = "both" if len(winners) == 2 else f"all {len(winners)}"
-        return f"{every} groups put {_listed(next(iter(groups)))} first"
+        return f"{every} groups {put(next(iter(groups)))}"
     return ", ".join(
-        f"people of {_listed(names)} put {_listed(models)} first"
-        for models, names in groups.items()
+        f"people of {_listed(names)} {put(models)}" for models, names in groups.items()
     )
 
 

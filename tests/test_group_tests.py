@@ -290,6 +290,18 @@ def test_groups_that_say_the_same_are_named_together_and_ties_too():
     )
 
 
+def test_who_ties_all_models_puts_none_of_them_first():
+    ranks = np.array([[1, 1, 1]] * 5 + [[1, 2, 3]] * 5)[:, None, None]
+    whole, _ = disagreements(table_of(ranks, group=[0] * 5 + [1] * 5), permutations=999, seed=0)
+    assert whole.sentence.endswith(
+        "people of group 0 put no model before another, people of group 1 put A first."
+    )
+    alike, _ = disagreements(
+        table_of(ranks[[0] * 8], group=[0] * 4 + [1] * 4), permutations=9, seed=0
+    )
+    assert alike.sentence.startswith("Both groups put no model before another; nothing shows")
+
+
 def test_one_group_has_nobody_to_disagree_with():
     assert disagreements(placed_table(0), permutations=9, seed=0) == ()
     table = grouped_table(0, apart=1)
