@@ -167,10 +167,10 @@ def _why_vote(
         if len(np.unique(_side(compared)[told])) == 1:
             sentences.append("crowd-kit divides by zero where all answers are the same.")
         return " ".join(sentences)
-    if (theirs.people == _CHANCE).sum() > 1:
+    if (theirs.people == _CHANCE).any():
         sentences.append(
-            "crowd-kit gives people no weight where as many come out against the consensus as for "
-            "it, or where somebody's agreements add up to nothing."
+            "crowd-kit gives nobody weight where as many come out against the consensus as for "
+            "it, and none to somebody whose agreements add up to nothing."
         )
     return " ".join(sentences) or (
         "crowd-kit also counts people near chance as against the others; here only those whom "

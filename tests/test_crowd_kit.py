@@ -53,6 +53,13 @@ def test_groups_that_share_nothing_are_named_as_the_reason():
     assert "here 100 pairs of people share none" in one.sentence
 
 
+def test_somebody_without_weight_is_explained():
+    # The agreements of one of these four add up to what crowd-kit takes for nothing.
+    compared = made_comparisons(6, people=4, groups=1, pages=2, items=1, gap=0.7).compared
+    (one,) = differences(compared, vote=mmsr_vote(compared))
+    assert "none to somebody whose agreements add up to nothing" in one.sentence
+
+
 def test_a_failure_is_told_in_words():
     rows = [(who, task, "A", "B", 1) for who in ("p", "q") for task in range(4)]
     compared = compared_by_hand("AB", rows)

@@ -154,6 +154,27 @@ def answers(people, tasks, say):
     return [(f"p{who}", task, "A", "B", say(who, task)) for who in people for task in tasks(who)]
 
 
+def test_a_single_answer_of_each_is_a_vote():
+    # One page, two models, one item: five people for A, one for B.
+    rows = answers(range(6), lambda who: [0], lambda who, task: who < 5)
+    vote = mmsr_vote(compared_by_hand("AB", rows))
+    assert vote.labels.tolist() == [1]
+    assert vote.order == (("A",), ("B",))
+    assert np.ptp(vote.skills) == 0
+
+
+def test_two_answers_do_not_outvote_single_ones_of_more_people():
+    # Four told task 0 alone, for A; one, who also told task 1 with six others, is for B.
+    rows = [
+        *answers(range(4), lambda who: [0], lambda who, task: 1),
+        *answers([4], lambda who: [0, 1], lambda who, task: task),
+        *answers(range(5, 11), lambda who: [1], lambda who, task: 1),
+    ]
+    vote = mmsr_vote(compared_by_hand("AB", rows))
+    assert [group.method for group in vote.groups] == ["MMSR"]
+    assert vote.labels.tolist() == [1, 1]
+
+
 def test_small_groups_let_a_majority_decide_and_say_why():
     three = answers(range(3), lambda who: range(9), lambda who, task: who < 2)
     vote = mmsr_vote(compared_by_hand("AB", three))
