@@ -6,7 +6,7 @@ What there is to doubt is written in `survey_doubts`, how it was measured in `su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .group_tests import CHANCE
 from .survey_document import Boxed, Chapter, Folded, Heading, Listing, Part, PlotNames, Table, Words
@@ -166,9 +166,8 @@ def _whom(result: SurveyResult) -> Iterator[Part]:
         )
     if result.people:
         yield Words(
-            "These people speak for themselves. Nobody drew them by lot, so what they say is not "
-            f"what all people of a {result.group_by} think, nor what they would say of other "
-            "prompts."
+            "These people speak for themselves. Nobody drew them by lot, so all people of a "
+            f"{result.group_by} need not think the same, nor need these of other prompts."
         )
     found = Counter(finding.kind for finding in result.findings)
     if found:
@@ -198,7 +197,7 @@ def _disagreement(result: SurveyResult) -> Iterator[Part]:
         header = ("question", "more than chance?", "chance (p)", "put first")
         yield Table(
             header,
-            [_row(one, len(result.models)) for one in each],
+            [_row(one, short_names(result.models)) for one in each],
             caption=(
                 "p: how often chance alone would set groups so far apart if all people thought "
                 "alike; corrected for the number of questions (Holm)"
@@ -208,19 +207,21 @@ def _disagreement(result: SurveyResult) -> Iterator[Part]:
     yield PlotNames(["groups"])
 
 
-def _row(one: Disagreement, count: int) -> tuple[str, ...]:
+def _row(one: Disagreement, short: Mapping[str, str]) -> tuple[str, ...]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for group, models in one.winners.items():
         groups.setdefault(models, []).append(group)
-    first = "; ".join(f"{_firsts(of, count)} ({listed(who)})" for of, who in groups.items() if of)
+    first = "; ".join(f"{_firsts(of, short)} ({listed(who)})" for of, who in groups.items() if of)
     if one.p_value is None:
         return question(one.item), "cannot be told", "-", first or "-"
     told = "yes" if one.p_value <= CHANCE else "not shown"
     return question(one.item), told, f"{one.p_value:.2g}", first or "-"
 
 
-def _firsts(models: Sequence[str], count: int) -> str:
-    return "no model before another" if len(models) == count > 1 else listed(models)
+def _firsts(models: Sequence[str], short: Mapping[str, str]) -> str:
+    if len(models) == len(short) > 1:
+        return "no model before another"
+    return listed([short[model] for model in models])
 
 
 def _everyone(result: SurveyResult, whole: Slice) -> Iterator[Part]:
@@ -303,18 +304,18 @@ def _models_table(result: SurveyResult, part: Slice, of: str) -> Table:
         "MMSR\u00a0and vote: place",
     )
     brackets = f"; in brackets the {confidence(result)} interval" if _has_intervals(part) else ""
+    short = short_names(result.models)
     return Table(
         header,
-        [_models_row(part, one) for one in part.models],
+        [(short[one.model], *_figures(part, one)) for one in part.models],
         caption=f"{of}: {counted(part.participants, 'person', 'people')}, "
         f"{counted(part.rankings, 'ranking')}; rank 1 is best{brackets}",
     )
 
 
-def _models_row(part: Slice, one: ModelFigures) -> tuple[str, ...]:
+def _figures(part: Slice, one: ModelFigures) -> tuple[str, ...]:
     place = place_in(part.vote_order, one.model)
     return (
-        one.model,
         _rank(one),
         percent_with_interval(one.win_rate),
         percent_with_interval(one.first_share),
@@ -374,8 +375,8 @@ def _group_table(result: SurveyResult, group: str) -> Table:
     return Table(
         ("model", *map(question, items)),
         [
-            (model, *(found.get((model, item), "-") for item in items))
-            for model in result.models
+            (shown, *(found.get((model, item), "-") for item in items))
+            for model, shown in short_names(result.models).items()
             if any((model, item) in found for item in items)
         ],
         caption=f"Average ranks of {counted(people, 'person', 'people')} of {isolated(group)}",

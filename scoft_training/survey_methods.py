@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .survey_document import Chapter, Folded, Listing, Part, Table, Words
 from .survey_records import SurveyResult
-from .survey_wording import question
+from .survey_wording import question, short_names
 
 __all__ = ["methods_chapters"]
 
@@ -113,7 +113,10 @@ def _paper(result: SurveyResult) -> Iterator[Part]:
         "what such a survey can look like."
     )
     items = [item for item in _PAPER_ITEMS if item in result.items]
-    own = [(model, *(_average(result, model, item) for item in items)) for model in result.models]
+    own = [
+        (shown, *(_average(result, model, item) for item in items))
+        for model, shown in short_names(result.models).items()
+    ]
     paper = [
         (
             f"the paper's {name}",

@@ -8,6 +8,7 @@ from made_survey_results import made_result
 
 from scoft_training.survey_chapters import agreement_words, lead, models_chapters
 from scoft_training.survey_document import Boxed, Folded, Listing, Table, Words
+from scoft_training.survey_methods import methods_chapters
 from scoft_training.survey_records import Estimate
 
 
@@ -182,12 +183,17 @@ def test_long_names_of_models_are_short_in_sentences_and_told_once():
     told = sentences(parts_of(result, "everyone"))
     assert any("People put …step100… before …step200… in" in one for one in told)
     assert not any(name in one for one in told for name in names)
+    paper = next(methods_chapters(result)).parts
+    found = [part for part in (*parts_of(result, "items"), *paper) if isinstance(part, Table)]
+    assert len(found) == 5
+    for part in found:
+        assert {row[0] for row in part.rows[:2]} == {"…step100…", "…step200…"}
     assert not any("called here" in part.header for part in tables(made_result(), "people"))
 
 
 def test_people_are_said_to_speak_for_themselves():
     told = sentences(parts_of(made_result(), "people"))
-    assert any("is not what all people of a culture think" in one for one in told)
+    assert any("all people of a culture need not think the same" in one for one in told)
 
 
 def test_where_all_models_share_the_first_place_none_is_put_first():
