@@ -10,7 +10,7 @@ __all__ = ["SURVEY_MAKE", "SURVEY_READ"]
 _NAME = "avelun"
 """Of the survey: the reading workflow finds the key of the making one by it."""
 
-_PAGES = 180
+_PAGES = 280
 """Height that the list of pages takes."""
 
 SURVEY_MAKE = Graph(
@@ -129,7 +129,7 @@ else does: what nobody should have to see, leave out by drawing without that pro
 Ask 15 people of a culture, with 20 pages, to tell models apart that lie as near to each other as
 the paper's. How to ask them well: docs/survey.md.
 """,
-                        size=(WIDE, 340),
+                        size=(WIDE, 270),
                         title="What to do with them",
                     ),
                 ),
@@ -174,7 +174,7 @@ and put the files that it saves into the folder.
                         1,
                         "ScoftAggregateSurvey",
                         {"answers": "answers", "key": _NAME},
-                        size=(640, 0),
+                        size=(780, 0),
                         room=420,
                     ),
                 ),
@@ -195,7 +195,7 @@ nobody's.
 
 Tables, plots and all numbers lie beside the report, in `output/scoft/surveys`.
 """,
-                        size=(WIDE, 270),
+                        size=(WIDE, 240),
                         title="How to read it",
                     ),
                 ),
