@@ -146,9 +146,10 @@ function foldRareWidgets(node) {
 }
 
 /** Leave free height to the view below instead of sharing it with a few words. */
-function limitPrompts(node) {
-  const prompts = node.widgets?.find(({ name }) => name === "preview_prompts");
-  if (prompts?.options) prompts.options.getMaxHeight = () => 90;
+function limitTexts(node, height, ...names) {
+  for (const { name, options } of node.widgets ?? []) {
+    if (names.includes(name) && options) options.getMaxHeight = () => height;
+  }
 }
 
 /** Make a node large enough for what it holds; a saved one gets its saved size after this. */
@@ -177,7 +178,7 @@ app.registerExtension({
     if (node.comfyClass === TRAINER) {
       runs.attach(node);
       attachPresets(node, askPresets, complain);
-      limitPrompts(node);
+      limitTexts(node, 90, "preview_prompts");
       fit(node, 420);
     } else if (REVIEWED.includes(node.comfyClass)) {
       reviews.attach(node);
@@ -190,6 +191,7 @@ app.registerExtension({
       fit(node, 520);
     } else if (node.comfyClass === SURVEY_MAKER) {
       surveys.attach(node);
+      limitTexts(node, 140, "about", "consent", "models");
       fit(node, 420);
     } else if (node.comfyClass === SURVEY_READER) {
       answers.attach(node);
