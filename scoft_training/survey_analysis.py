@@ -256,7 +256,7 @@ def _vote_method(vote: Vote | None) -> str:
 def _who(groups: Sequence[VoteGroup]) -> str:
     count = sum(len(group.participants) for group in groups)
     people = "1 person" if count == 1 else f"{count} people"
-    return f"{people} in {len(groups)} groups that share no page" if len(groups) > 1 else people
+    return f"{people} (in {len(groups)} groups that share no page)" if len(groups) > 1 else people
 
 
 def _people(

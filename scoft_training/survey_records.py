@@ -147,7 +147,8 @@ class Person:
         agreement: share of shared comparisons in which the others say the same; None where nobody
             shares one.
         vote_skill: MMSR's log-odds weight in the vote over everything; below 0, against the others.
-        nbt_skill: Noisy Bradley-Terry's share of answers that follow the pictures, in (0, 1).
+        nbt_skill: Noisy Bradley-Terry's share of answers that follow everyone's order, in (0, 1);
+            low for whoever thinks otherwise, too.
         nbt_bias: probability of choosing the picture shown first in the others, in (0, 1).
         flags: why to look at their answers; empty for most.
     """

@@ -60,6 +60,15 @@ def test_the_text_says_what_the_page_says():
     assert "  model  share\n  <SD>   62 %\n  a b    -" in text
 
 
+def test_nothing_in_the_text_steers_a_terminal_and_spaces_hold_until_lines_are_broken():
+    long = Words("x" * 90 + " in 62\u00a0% \u2068\x1b[2J\u05d0\u2069")
+    parts = [long, Heading("a\r\nb\x07"), Listing([("\x1b]0;", "c")])]
+    text = chapters_text("Title", "Lead.", [Chapter("one", "Chapter", parts)], [])
+    assert not [one for one in text if not one.isprintable() and one != "\n"]
+    assert "x in\n62 %" in text
+    assert "### a b\n" in text
+
+
 def test_a_name_of_short_words_is_kept_whole_and_a_long_word_may_break():
     def row(name):
         return parts_html([Table(("a", "b"), [(name, "1")])], {})
