@@ -176,8 +176,9 @@ def _all_of(paths: Sequence[Path], findings: list[Finding]) -> Iterator[_Found]:
     for given in map(Path, paths):
         try:
             mode = given.stat().st_mode
-        except OSError as error:
-            reason = "" if isinstance(error, FileNotFoundError) else f" ({error.strerror})"
+        except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+            known = not isinstance(error, FileNotFoundError)
+            reason = f" ({getattr(error, 'strerror', error)})" if known else ""
             raise SurveyError(
                 f"{given}: there is no such file or folder that can be opened{reason}. Name the "
                 "folder that holds what the participants sent, or single files."

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
 from .answer_records import Answer, Who, who_of
 from .answer_tables import shown
 from .survey_records import Finding
 
-__all__ = ["few_names", "names_apart", "pages_apart", "renamed", "respelt"]
+__all__ = ["few_names", "filled", "names_apart", "pages_apart", "renamed", "respelt"]
 
 _NOWHERE = "no culture"
 
@@ -64,6 +65,32 @@ def _spellings(often: Mapping[str, int], settled: Container[str]) -> dict[str, s
         for names in alike.values()
         for name in names
     }
+
+
+def filled(answers: Sequence[Answer], *names: str) -> list[Answer]:
+    """Return answers with what a participant's other answers all say the same of.
+
+    Args:
+        answers: in any order, which stays.
+        names: `country`, or `culture` and `country`, in this order; a country is a participant's of
+            one culture.
+    """
+    found = list(answers)
+    for name in names:
+        said: dict[tuple[str, ...], set[str]] = {}
+        for one in found:
+            said.setdefault(_person(one, name), set()).add(getattr(one, name))
+        only = {person: min(of - {""}) for person, of in said.items() if len(of - {""}) == 1}
+        for at, one in enumerate(found):
+            if not getattr(one, name) and _person(one, name) in only:
+                change: dict[str, Any] = {name: only[_person(one, name)]}
+                found[at] = dataclasses.replace(one, **change)
+    return found
+
+
+def _person(answer: Answer, name: str) -> tuple[str, ...]:
+    """Return whose answer it is as far as that is known before `name` is filled."""
+    return (answer.participant,) if name == "culture" else (answer.participant, answer.culture)
 
 
 def names_apart(people: Iterable[Who]) -> tuple[dict[Who, str], list[Finding]]:

@@ -30,7 +30,7 @@ from .survey_analysis import analyse
 from .survey_answers import write_answers
 from .survey_config import SurveyAnalysisConfig
 from .survey_key import KEY_NAME, read_key
-from .survey_records import SurveyResult
+from .survey_records import Finding, SurveyResult
 from .survey_report import PLOTS_FOLDER, REPORT, REPORT_TEXT, write_survey_report
 from .survey_results import RESULTS_FILE, write_result
 from .survey_returns import Returns, read_returns, write_comments, write_participants
@@ -139,14 +139,21 @@ def _counted(request: AggregateRequest) -> Returns:
     answers, left = without(returns.answers, request.config.leave_out)
     if not answers:
         raise SurveyError("Everybody is left out. Name fewer people in `leave_out`.")
-    people = {one.participant for one in answers}
+    out = {one.where for one in left}
     return replace(
         returns,
         answers=tuple(answers),
-        comments=tuple(one for one in returns.comments if one.participant in people),
-        participants=tuple(one for one in returns.participants if one.participant in people),
-        findings=(*left, *returns.findings),
+        comments=tuple(one for one in returns.comments if one.participant not in out),
+        participants=tuple(one for one in returns.participants if one.participant not in out),
+        # Why to look at answers that count is not said of those that do not.
+        findings=(*left, *(one for one in returns.findings if _flagged(one) not in out)),
     )
+
+
+def _flagged(finding: Finding) -> str:
+    """Return the participant whom a finding flags; empty if it is about something else."""
+    _, _, name = finding.where.partition(", participant ")
+    return name if finding.kind == "flagged" else ""
 
 
 def _refuse_others_files(out: Path, inputs: Sequence[Path]) -> None:

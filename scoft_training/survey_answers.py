@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .answer_names import renamed, respelt
+from .answer_names import filled, renamed, respelt
 from .answer_records import (
     Answer,
     RankingKey,
@@ -93,8 +93,8 @@ def parse_answers(path: Path, name: str) -> tuple[list[Answer], list[Finding]]:
     lines = [_line(row, table.delimiter) for row in table.rows]
     answers, told = respelt((one.answer for one in lines), f"{name}, ")
     findings += told
-    pairs = zip(lines, answers, strict=True)
-    lines = _filled([dataclasses.replace(line, answer=answer) for line, answer in pairs])
+    pairs = zip(lines, filled(answers, "culture", "country"), strict=True)
+    lines = [dataclasses.replace(line, answer=answer) for line, answer in pairs]
     groups: dict[RankingKey, list[_Line]] = {}
     for one in lines:
         answer = one.answer
@@ -163,38 +163,6 @@ def _odd_numbers(table: Table, name: str) -> list[Finding]:
     more = f", nor in {len(odd) - 1} further lines" if len(odd) > 1 else ""
     sentence = f"`seconds` is no time{more}, so it is not used. Write a number, or nothing."
     return [Finding("flagged", f"{name}, line {odd[0]}", sentence)]
-
-
-def _filled(lines: Sequence[_Line]) -> list[_Line]:
-    """Fill culture and country where a participant's other lines all say the same one."""
-    cultures: dict[str, set[str]] = {}
-    for one in lines:
-        cultures.setdefault(one.answer.participant, set()).add(one.answer.culture)
-    filled = [_with(one, culture=_only(cultures[one.answer.participant])) for one in lines]
-    countries: dict[tuple[str, str], set[str]] = {}
-    for one in filled:
-        countries.setdefault((one.answer.participant, one.answer.culture), set()).add(
-            one.answer.country
-        )
-    return [
-        _with(one, country=_only(countries[one.answer.participant, one.answer.culture]))
-        for one in filled
-    ]
-
-
-def _only(values: set[str]) -> str:
-    named = values - {""}
-    return named.pop() if len(named) == 1 else ""
-
-
-def _with(line: _Line, culture: str = "", country: str = "") -> _Line:
-    """Return the line with those of the two that it lacks."""
-    answer = line.answer
-    culture, country = answer.culture or culture, answer.country or country
-    if (culture, country) == (answer.culture, answer.country):
-        return line
-    answer = dataclasses.replace(answer, culture=culture, country=country)
-    return dataclasses.replace(line, answer=answer)
 
 
 def _ranking(group: Sequence[_Line], name: str) -> tuple[list[_Line], list[Finding]]:

@@ -23,7 +23,7 @@ from typing import Any, TypeAlias
 
 from .answer_checks import flags_of
 from .answer_folders import answer_files, in_reading_order, refusal
-from .answer_names import names_apart, pages_apart, respelt
+from .answer_names import filled, names_apart, pages_apart, respelt
 from .answer_records import (
     Answer,
     Ranking,
@@ -208,11 +208,14 @@ def _together(
 
 
 def _alike(sheets: Sequence[Sheet], tables: Tables) -> tuple[list[Sheet], Tables, list[Finding]]:
-    """Return all answers with cultures and countries written alike, and what was changed."""
+    """Return all answers with cultures and countries written alike, and what was changed.
+
+    A country that only some of a participant's answers tell is that of all.
+    """
     read = [one for sheet in sheets for one in sheet.answers]
     read += [one for of in tables.values() for ranking in of.values() for one in ranking]
     answers, findings = respelt(read, known=[sheet.person.culture for sheet in sheets])
-    rest = iter(answers)
+    rest = iter(filled(answers, "country"))
     return (
         [
             dataclasses.replace(sheet, answers=tuple(islice(rest, len(sheet.answers))))

@@ -156,6 +156,23 @@ def test_whom_the_organiser_leaves_out_is_gone_from_everything_and_told(quick, m
     assert result.settings["leave_out"] == person
 
 
+def test_whoever_is_left_out_is_not_flagged_and_who_only_wrote_is_still_heard(quick, made, survey):
+    tied, wrote = made.file_of(0), made.file_of(1) | {"comment": "Good."}
+    for page in tied["pages"]:
+        for item in page["items"].values():
+            item["ranks"] = dict.fromkeys(item["ranks"], 1)
+    for page in wrote["pages"]:
+        page["items"] = {}
+    write_files(survey / "answers", dict(zip(made.files, (tied, wrote), strict=False)))
+    _, result = run(request_of(survey))
+    assert [one.kind for one in result.findings] == ["left out", "flagged", "flagged"]
+    assert all(made.people[0] in one.where for one in result.findings[1:])
+    _, result = run(request_of(survey, config=replace(CONFIG, leave_out=made.people[0])))
+    assert [one.kind for one in result.findings] == ["left out", "left out"]
+    (comment,) = rows(survey / "survey" / "results" / "comments.csv")
+    assert comment["participant"] == made.people[1]
+
+
 def test_who_is_not_there_cannot_be_left_out(quick, survey):
     with pytest.raises(ConfigError, match="nobody-of-that-name"):
         run(request_of(survey, config=replace(CONFIG, leave_out="nobody-of-that-name")))

@@ -366,6 +366,26 @@ def test_a_table_is_held_against_the_pages_of_the_key_and_of_other_tables(tmp_pa
     assert {where for _, where, _ in told(returns)} >= {"t.csv", "u.csv"}
 
 
+def test_a_country_that_one_table_tells_is_the_persons_in_all(tmp_path):
+    own = [one for one in SURVEY.answers if one.participant == SURVEY.people[0]]
+    silent = [dataclasses.replace(one, country="") for one in own if one.item == "alignment"]
+    write_answers(tmp_path / "a.csv", silent)
+    write_answers(tmp_path / "b.csv", [one for one in own if one.item == "stereotypes"])
+    returns = read_returns([tmp_path], None)
+    assert {(one.participant, one.country) for one in returns.answers} == {
+        (SURVEY.people[0], "Land of Korea")
+    }
+    assert told(returns) == []
+    # Of two countries neither is everybody's.
+    other = [dataclasses.replace(one, country="x") for one in own if one.item == "offensiveness"]
+    write_answers(tmp_path / "c.csv", other)
+    assert {one.country for one in read_returns([tmp_path], None).answers} == {
+        "",
+        "Land of Korea",
+        "x",
+    }
+
+
 def test_people_of_several_tables_who_have_one_name_are_told_what_to_do(tmp_path):
     own = [one for one in SURVEY.answers if one.participant == SURVEY.people[0]]
     bare = [dataclasses.replace(one, participant="1", culture="", country="") for one in own]
@@ -381,6 +401,8 @@ def test_what_cannot_be_read_at_all_is_an_error(tmp_path):
         SurveyError, match="there is no such file or folder that can be opened. Nam"
     ):
         read_returns([tmp_path / "absent"], KEY)
+    with pytest.raises(SurveyError, match="can be opened .*null byte"):
+        read_returns([tmp_path / "a\0b"], KEY)
     with pytest.raises(SurveyError, match="can be opened .*File name too long"):
         read_returns([tmp_path / ("x" * 5000)], KEY)
     with pytest.raises(SurveyError, match="There are no answers in what was named"):
