@@ -71,9 +71,9 @@ def check_whole(page, path, data, chosen):
     return file
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_whole_survey_by_taps_and_clicks(browser, path, device):
-    data = made_data(pages=2)
+@pytest.mark.parametrize(("device", "pages"), [(DESKTOP, 2), (PHONE, 1)], ids=["desktop", "phone"])
+def test_a_whole_survey_by_taps_and_clicks(browser, path, device, pages):
+    data = made_data(pages=pages)
     with opened(browser, path, data, **device) as page:
         begun(page, years="12.5")
 
@@ -99,7 +99,7 @@ def tab_to(page, locator):
 
 
 def test_a_whole_survey_by_keyboard_alone(browser, path):
-    data = made_data(pages=2)
+    data = made_data(pages=1)
     with opened(browser, path, data) as page:
         tab_to(page, page.locator("#agree"))
         page.keyboard.press("Space")
@@ -301,12 +301,18 @@ def test_pictures_share_a_place_where_that_is_allowed_and_nowhere_else(browser, 
             page.locator(".pick").nth(at).press("1")
         assert badges(page) == ["4", "3", "2", "1"]
         assert page.locator(".share").count() == 0
+        told = page.locator(".how").inner_text()
+        assert told.endswith(ENGLISH["rank.how_strict"])
+        assert ENGLISH["rank.how_ties"] not in told
     data = made_data(allow_ties=True)
     with opened(browser, path, data) as page:
         begun(page)
         for at, key in enumerate("1122"):
             page.locator(".pick").nth(at).press(key)
         assert badges(page) == ["1", "1", "3", "3"]
+        told = page.locator(".how").inner_text()
+        assert told.endswith(ENGLISH["rank.how_ties"])
+        assert ENGLISH["rank.how_strict"] not in told
         page.locator(".pick").nth(3).press("4")
         assert badges(page) == ["1", "1", "3", "4"]
         next_one(page)

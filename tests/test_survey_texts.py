@@ -105,6 +105,12 @@ def test_the_ends_of_an_item_differ_and_the_items_too(language):
     assert len(set(ends)) == 8
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_consent_names_the_button_that_leads_away_from_a_page(language):
+    texts = survey_texts(language).texts
+    assert texts["progress.overview"] in texts["consent.default"]
+
+
 def test_placeholders_are_filled_once_and_braces_in_values_stay():
     text = "About {culture}: {pages} pages, {minutes}"
     values = {"culture": "{pages} {0.__class__}", "pages": 20}

@@ -84,8 +84,8 @@ export function questionView(app, answered, item, onChange) {
 /** Return what is meant, open while everything is new; how to rank stands apart at first. */
 function helpOf({ data, words, answers }, item, count) {
   const { page, item: index } = answers.at;
-  const how = [words("rank.how", { first: 1, last: count })];
-  if (data.allow_ties) how.push(words("rank.how_ties"));
+  const equal = data.allow_ties ? "rank.how_ties" : "rank.how_strict";
+  const how = [words("rank.how", { first: 1, last: count }), words(equal)];
   const first = page === 0 && index === 0;
   const doing = element(first ? "p.how" : "p", {}, how.join(" "));
   const meant = element(
