@@ -99,8 +99,8 @@ def agreement_words(part: Slice) -> str:
             "pictures apart."
         )
     return (
-        f"People agree {word}: the mean correlation of two people's ranks is "
-        f"{part.mean_spearman:.2f}; Kendall's W is {part.kendalls_w:.2f} with "
+        f"People who ranked the same page agree {word}: the mean correlation of two people's ranks "
+        f"is {part.mean_spearman:.2f}; Kendall's W is {part.kendalls_w:.2f} with "
         f"{part.kendalls_w_people:.3g} people a page."
     )
 

@@ -55,8 +55,8 @@ def _agreement(result: SurveyResult) -> Iterator[Part]:
     yield Words(agreement_words(whole))
     yield Words(
         "Kendall's W is 0 where nobody agrees and 1 where all rank alike. Of few people it is "
-        "large by chance alone (1 / 2 of two, 1 / 5 of five); the mean correlation is around 0 "
-        "then, whatever their number.",
+        "large by chance alone (1 / 2 of two, 1 / 5 of five); the mean correlation is then around "
+        "0, however many they are. Both tell of people who ranked the same pages.",
         soft=True,
     )
     if len(result.items) > 1:
@@ -149,8 +149,7 @@ def _persons(result: SurveyResult) -> Iterator[Part]:
     else:
         yield Words("Nobody's answers look odd.")
     entries = [
-        (f"{person.name} ({isolated(person.group)})", " ".join(_why(person)))
-        for person in odd
+        (f"{person.name} ({isolated(person.group)})", " ".join(_why(person))) for person in odd
     ]
     yield from _opened(entries)
     known = [person.agreement for person in result.people if person.agreement is not None]

@@ -126,14 +126,14 @@ def _figures(one: ModelFigures) -> tuple[str, ...]:
 
 def _agreement(part: Slice) -> str:
     if part.kendalls_w is None:
-        return "Agreement of people: cannot be told, no page was told apart by two of them"
+        return "Agreement on a page: cannot be told, no page was told apart by two people"
     correlation = (
         f", mean correlation of two people {number(part.mean_spearman, 2)}"
         if part.mean_spearman is not None
         else ""
     )
     return (
-        f"Agreement of people: Kendall's W {number(part.kendalls_w, 2)} with "
+        f"Agreement on a page: Kendall's W {number(part.kendalls_w, 2)} with "
         f"{number(part.kendalls_w_people, 1)} people a page{correlation}"
     )
 

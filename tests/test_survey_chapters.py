@@ -270,3 +270,13 @@ def test_agreement_goes_by_what_does_not_depend_on_how_many_they_are(spearman, w
 def test_agreement_that_is_not_known_is_not_invented():
     part = dataclasses.replace(made_result().slice(), kendalls_w=None, mean_spearman=None)
     assert agreement_words(part).startswith("How far people agree cannot be told")
+
+
+def test_agreement_is_told_of_people_who_share_a_page():
+    part = dataclasses.replace(
+        made_result().slice(), mean_spearman=0.41, kendalls_w=0.47, kendalls_w_people=10.2
+    )
+    assert agreement_words(part) == (
+        "People who ranked the same page agree somewhat: the mean correlation of two people's "
+        "ranks is 0.41; Kendall's W is 0.47 with 10.2 people a page."
+    )

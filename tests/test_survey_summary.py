@@ -88,7 +88,7 @@ def test_what_one_person_cannot_tell_is_said():
     ]
     assert "  By Noisy Bradley-Terry: cannot be told" in lines
     assert "  The vote: majority: MMSR needs three people or more" in lines
-    assert any("Agreement of people: cannot be told" in line for line in lines)
+    assert any("Agreement on a page: cannot be told" in line for line in lines)
 
 
 def test_places_that_moved_the_ranks_are_told_of_each_item():
