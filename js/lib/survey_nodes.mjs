@@ -14,7 +14,7 @@ const SUMMARY = "scoft_survey_summary";
 // No popups: a form sends to a tab of its own, and a preview is to send nothing.
 const PREVIEW = "allow-scripts allow-forms allow-downloads allow-modals";
 const MAKER_HEIGHT = 150;
-const READER_HEIGHT = 260;
+const READER_HEIGHT = 420;
 const MAKER_HINT = "Queue the graph to make the pages.";
 const READER_HINT = "Queue the graph to read the answers.";
 

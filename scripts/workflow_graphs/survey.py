@@ -175,7 +175,7 @@ and put the files that it saves into the folder.
                         "ScoftAggregateSurvey",
                         {"answers": "answers", "key": _NAME},
                         size=(780, 0),
-                        room=420,
+                        room=260,
                     ),
                 ),
                 (
