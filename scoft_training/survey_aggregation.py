@@ -11,6 +11,7 @@ RESULTS/report.html, report.txt, plots/
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,12 +65,15 @@ class AggregateRequest:
 
 
 def key_of(request: AggregateRequest) -> Path | None:
-    """Return the file of the key that the answers are read with, or None without one."""
+    """Return the file of the key that the answers are read with, or None without one.
+
+    A path that may not be looked at is told where it is read: os.path's functions do not raise.
+    """
     if request.key is not None:
-        return request.key / KEY_NAME if request.key.is_dir() else request.key
-    folders = [path.resolve() for path in request.inputs if path.is_dir()]
+        return request.key / KEY_NAME if os.path.isdir(request.key) else request.key
+    folders = [path.resolve() for path in request.inputs if os.path.isdir(path)]
     near = (place / KEY_NAME for folder in folders for place in (folder, folder.parent))
-    return next((path for path in near if path.is_file()), None)
+    return next((path for path in near if os.path.isfile(path)), None)
 
 
 def results_folder(request: AggregateRequest) -> Path:
@@ -80,7 +84,7 @@ def results_folder(request: AggregateRequest) -> Path:
     if key is not None:
         return key.parent / "results"
     first = request.inputs[0]
-    return (first if first.is_dir() else first.parent) / "results"
+    return (first if os.path.isdir(first) else first.parent) / "results"
 
 
 def aggregate(
@@ -165,8 +169,9 @@ def _refuse_others_files(out: Path, inputs: Sequence[Path]) -> None:
     ours = _holds_results(out)
     for name in (RESULTS_FILE, *_WRITTEN):
         path = out / name
-        read = any(path.exists() and one.exists() and path.samefile(one) for one in inputs)
-        if read or (path.exists() and not ours):
+        there = os.path.exists(path)
+        read = there and any(os.path.exists(one) and path.samefile(one) for one in inputs)
+        if read or (there and not ours):
             raise OutputError(
                 f"{path}: is not replaced, for it holds answers that are read, or was written by "
                 "somebody else. Choose another folder for the results."

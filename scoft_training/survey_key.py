@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import hmac
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -119,9 +120,9 @@ def read_key(path: Path) -> SurveyKey:
         SurveyError: there is none, or it is damaged or something else.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         path = path / KEY_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SurveyError(
             f"{path}: there is no such file. Name the {KEY_NAME} that `scoft survey make` wrote "
             "beside hand-out/."

@@ -398,5 +398,5 @@ def _nothing(findings: Sequence[Finding]) -> str:
             "participants sent (.json), or a table (.csv); of an earlier analysis, its answers.csv."
         )
     first, *others = in_reading_order(findings)
-    more = f" ({len(others)} more sentences like this one.)" if others else ""
+    more = f" (And {len(others)} more.)" if others else ""
     return f"No answer counts. {first.where}: {first.sentence}{more}"

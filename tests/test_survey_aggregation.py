@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -171,6 +172,21 @@ def test_whoever_is_left_out_is_not_flagged_and_who_only_wrote_is_still_heard(qu
     assert [one.kind for one in result.findings] == ["left out", "left out"]
     (comment,) = rows(survey / "survey" / "results" / "comments.csv")
     assert comment["participant"] == made.people[1]
+
+
+def test_paths_that_may_not_be_looked_at_are_told_in_a_sentence(survey, monkeypatch):
+    closed, stat = survey / "closed", os.stat
+
+    def denied(path, **options):
+        if str(path).startswith(str(closed)):
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    with pytest.raises(SurveyError, match=r"can be opened \(Permission denied\)"):
+        list(aggregate(request_of(survey, inputs=[closed / "answers"], key=None)))
+    with pytest.raises(SurveyError, match=r"there is no such file\. Name the survey-key\.json"):
+        list(aggregate(request_of(survey, key=closed)))
 
 
 def test_who_is_not_there_cannot_be_left_out(quick, survey):
