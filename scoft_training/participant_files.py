@@ -187,7 +187,7 @@ def _check(file: LocatedObject, name: str, key: SurveyKey) -> None:
             "the file as the page saved it."
         )
     cultures = sorted({one_line(page.culture) for page in key.pages})
-    if _text(file.get("culture")) not in cultures:
+    if _culture(file) not in cultures:
         said = unknown_name("culture of the survey", _text(file.get("culture")), cultures)
         raise SurveyError(f"{name}: {said}")
     if not isinstance(file.get("pages"), list):
@@ -203,7 +203,7 @@ def _person(file: Mapping[str, Any], name: str) -> Participant:
     years = _number(declared.get("years"))
     return Participant(
         participant=_text(file["participant"]),
-        culture=_text(file["culture"]),
+        culture=_culture(file),
         declared_culture=_text(declared.get("culture")),
         country=_text(declared.get("country")),
         years=None if years is None or years > _MOST_YEARS else years,
@@ -378,6 +378,12 @@ def _rank(value: Any) -> int | None:
 
 def _text(value: Any) -> str:
     return one_line(value, _LONGEST_NAME) if isinstance(value, str) else ""
+
+
+def _culture(file: Mapping[str, Any]) -> str:
+    """Return whose pages were ranked, as long as the key may name it."""
+    culture = file.get("culture")
+    return one_line(culture) if isinstance(culture, str) else ""
 
 
 def _number(value: Any) -> float | None:

@@ -294,6 +294,12 @@ def test_the_digest_tells_a_doubled_file_however_it_is_laid_out():
     assert read_participant(bom, NAME, KEY).digest == read(file).digest
 
 
+def test_a_culture_of_many_letters_is_the_keys():
+    survey = made_survey(cultures={"k" * 300: 1}, pages=1)
+    sheet = read_participant(json.dumps(survey.file_of(0)).encode(), NAME, survey.key)
+    assert {one.culture for one in sheet.answers} == {"k" * 300}
+
+
 def test_bytes_that_are_no_text_are_told_as_damage():
     with pytest.raises(SurveyError, match=f"{NAME}: this is no text .* Ask for the file anew"):
         read_participant(bytes(range(256)) * 8, NAME, KEY)
