@@ -185,9 +185,9 @@ class _Making:
         }
         if older := [one.name for one in handed_out(self._request.out) if one not in written]:
             yield (
-                f"{self._request.out / HAND_OUT}: {', '.join(older)} was left as it was, with the "
-                "texts of then. If these changed, name its language in `languages`, too, or delete "
-                "it."
+                f"{self._request.out / HAND_OUT}: not made anew, so with the texts of an earlier "
+                f"time: {', '.join(older)}. If texts changed, name these languages in `languages`, "
+                "too; or delete these files."
             )
 
     def _file(self, slug: str, texts: SurveyTexts) -> Path:

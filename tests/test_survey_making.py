@@ -360,7 +360,10 @@ def test_a_page_that_keeps_its_earlier_words_is_told(grid, tmp_path):
     events = make(grid, tmp_path / "s", consent="another", config={"languages": "ko"})
     told = [one.message for one in events if isinstance(one, WarningEvent)]
     assert len(told) == 1
-    assert "hand-out: survey-korea-en.html was left as it was, with the texts of then" in told[0]
+    assert (
+        "hand-out: not made anew, so with the texts of an earlier time: survey-korea-en.html."
+        in (told[0])
+    )
     assert not [
         one
         for one in make(grid, tmp_path / "s", config={"languages": "en,ko"})
