@@ -33,7 +33,7 @@ from .survey_config import SurveyAnalysisConfig
 from .survey_key import KEY_NAME, read_key
 from .survey_records import Finding, SurveyResult
 from .survey_report import PLOTS_FOLDER, REPORT, REPORT_TEXT, write_survey_report
-from .survey_results import RESULTS_FILE, write_result
+from .survey_results import RESULTS_FILE, read_result, write_result
 from .survey_returns import Returns, read_returns, write_comments, write_participants
 from .survey_tables import TABLES_FOLDER, write_tables
 
@@ -189,9 +189,18 @@ def _holds_results(folder: Path) -> bool:
 
 def _write(out: Path, returns: Returns, result: SurveyResult) -> Path:
     """Write everything, results.json first: it tells that the other files are results."""
+    earlier = _earlier(out)
     write_result(out / RESULTS_FILE, result)
     write_answers(out / _ANSWERS, returns.answers)
     write_participants(out / _PARTICIPANTS, returns.participants)
     write_comments(out / _COMMENTS, returns.comments)
     write_tables(result, out)
-    return write_survey_report(result, out)
+    return write_survey_report(result, out, earlier)
+
+
+def _earlier(folder: Path) -> SurveyResult | None:
+    """Return what an earlier aggregation found; None without one, or of another version."""
+    try:
+        return read_result(folder / RESULTS_FILE)
+    except SurveyError:
+        return None

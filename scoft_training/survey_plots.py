@@ -23,21 +23,7 @@ from .survey_matrices import (
 from .survey_records import Estimate, Slice, SurveyResult
 from .survey_wording import confidence, percent, question, short_names, slugs
 
-__all__ = ["PLOT_NAMES", "result_plots"]
-
-PLOT_NAMES = (
-    "groups",
-    "average-ranks",
-    "win-rates",
-    "ranks",
-    "first-places",
-    "vote",
-    "noisy-bradley-terry",
-    "agreement-groups",
-    "agreement-people",
-    "position",
-)
-"""Names of plots; of an item or a group they are followed by a hyphen and its name."""
+__all__ = ["result_plots"]
 
 _STEP = 0.5
 """The axis of places reaches so far to either side, or a multiple of it: what is small looks so."""

@@ -9,7 +9,7 @@ What it says is written in `survey_chapters`, `survey_doubts` and `survey_method
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +22,15 @@ from .survey_chapters import lead, models_chapters
 from .survey_document import Chapter, chapters_text, parts_html
 from .survey_doubts import doubts_chapters
 from .survey_methods import methods_chapters
-from .survey_plots import PLOT_NAMES, result_plots
+from .survey_plots import result_plots
 from .survey_records import SurveyResult
 
 __all__ = ["PLOTS_FOLDER", "REPORT", "REPORT_TEXT", "report_text", "write_survey_report"]
 
 REPORT, REPORT_TEXT, PLOTS_FOLDER = "report.html", "report.txt", "plots"
 """Names of the page, of its text, and of the plots' folder."""
+
+_ENDS = (".svg", ".png")
 
 _TITLE = "What people said of the pictures"
 
@@ -45,13 +47,16 @@ details { margin: .7rem 0; }
 """
 
 
-def write_survey_report(result: SurveyResult, folder: Path) -> Path:
+def write_survey_report(
+    result: SurveyResult, folder: Path, earlier: SurveyResult | None = None
+) -> Path:
     """Write the page, its text and its plots; return the page's path.
 
     Args:
         result: of an analysis.
-        folder: where to; files of an earlier report there are replaced, or removed where this one
-            has none of the name.
+        folder: where to; files of an earlier report there are replaced.
+        earlier: what that report was of; its plots that this one has not are removed, and nothing
+            else, for people keep drawings of their own beside them.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -62,7 +67,9 @@ def write_survey_report(result: SurveyResult, folder: Path) -> Path:
         write_text(folder / PLOTS_FOLDER / f"{name}.svg", svgs[name])
         picture = folder / PLOTS_FOLDER / f"{name}.png"
         write_aside(picture, partial(_write_png, plot.image(960)))
-    _remove_others(folder / PLOTS_FOLDER, svgs)
+    if earlier is not None:
+        gone = {name for name, _ in result_plots(earlier)} - svgs.keys()
+        _remove(folder / PLOTS_FOLDER / f"{name}{end}" for name in gone for end in _ENDS)
     chapters = _chapters(result)
     write_text(folder / REPORT_TEXT, chapters_text(_TITLE, lead(result), chapters, list(svgs)))
     sections = [(one.name, one.title, parts_html(one.parts, svgs)) for one in chapters]
@@ -85,18 +92,15 @@ def _chapters(result: SurveyResult) -> list[Chapter]:
     return [*models_chapters(result), *doubts_chapters(result), *methods_chapters(result)]
 
 
-def _remove_others(folder: Path, kept: Collection[str]) -> None:
-    """Remove the plots of an earlier report that this one does not have."""
-    for path in sorted(folder.glob("*")):
-        ours = any(path.stem == name or path.stem.startswith(f"{name}-") for name in PLOT_NAMES)
-        if ours and path.stem not in kept and path.suffix in (".svg", ".png"):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"{path}: an earlier report's file could not be removed ({error.strerror}). "
-                    "Close what shows it, and aggregate again."
-                ) from error
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: an earlier report's file could not be removed ({error.strerror}). "
+                "Close what shows it, and aggregate again."
+            ) from error
 
 
 def _write_png(picture: Image.Image, path: Path) -> None:

@@ -43,7 +43,7 @@ def survey(made, tmp_path):
 def quick(monkeypatch):
     """A page without plots, which take most of the time; the report has tests of its own."""
 
-    def write_page(_result, folder):
+    def write_page(_result, folder, _earlier):
         (folder / "report.html").write_text("a page")
         return folder / "report.html"
 
@@ -254,13 +254,23 @@ def test_nothing_that_somebody_else_wrote_is_replaced(quick, survey, name):
     assert digests(survey) == before
 
 
-def test_results_of_another_version_are_replaced(quick, survey):
+def test_results_of_another_version_are_replaced(monkeypatch, survey):
     old = survey / "out" / "results.json"
     old.parent.mkdir()
     old.write_text('{"format": 0, "slices": [], "findings": []}', encoding="utf-8")
     (survey / "out" / "report.html").write_text("an old page", encoding="utf-8")
+    earlier = []
+
+    def write_page(result, folder, before):
+        earlier.append(before)
+        return folder / "report.html"
+
+    monkeypatch.setattr(survey_aggregation, "write_survey_report", write_page)
     run(request_of(survey, out=survey / "out"))
-    assert read_result(old).items
+    found = read_result(old)
+    run(request_of(survey, out=survey / "out"))
+    # What the second one replaces is known, so that its plots can be removed.
+    assert earlier == [None, found]
 
 
 def test_the_key_is_found_in_the_answers_folder_or_around_it(quick, made, survey):

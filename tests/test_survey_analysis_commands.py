@@ -33,7 +33,7 @@ def here(tmp_path, monkeypatch):
 @pytest.fixture
 def quick(monkeypatch):
     """A page without plots, which take most of the time."""
-    monkeypatch.setattr(survey_aggregation, "write_survey_report", lambda _, out: out / PAGE)
+    monkeypatch.setattr(survey_aggregation, "write_survey_report", lambda _, out, __: out / PAGE)
 
 
 PAGE = "report.html"
@@ -42,7 +42,7 @@ RESULTS = Path("scoft-survey/results/results.json")
 KEY = ["--key", "scoft-survey/survey-key.json"]
 
 
-def test_the_disagreement_is_told_before_the_winner_of_all(here, capsys):
+def test_the_disagreement_is_told_before_the_winner_of_all(here, quick, capsys):
     assert main([*AGGREGATE, *KEY]) == 0
     printed = capsys.readouterr().out
     result = read_result(RESULTS)

@@ -81,20 +81,22 @@ def test_the_plots_lie_beside_the_page_and_in_it(made):
 
 
 def test_a_second_report_replaces_the_first_and_leaves_other_files(tmp_path):
-    write_survey_report(made_result(groups={"a": 2, "b": 2}, items=("alignment",)), tmp_path)
-    own = tmp_path / "plots" / "my own drawing.png"
+    first = made_result(groups={"a": 2, "b": 2}, items=("alignment",))
+    write_survey_report(first, tmp_path)
+    own = tmp_path / "plots" / "ranks-a, with arrows.png"
     own.write_bytes(b"mine")
     assert (tmp_path / "plots" / "ranks-a.png").exists()
-    write_survey_report(made_result(groups={"c": 2}, items=("alignment",)), tmp_path)
+    write_survey_report(made_result(groups={"c": 2}, items=("alignment",)), tmp_path, first)
     left = {path.stem for path in (tmp_path / "plots").iterdir()}
     assert not {"ranks-a", "groups", "agreement-groups"} & left
-    assert {"ranks", "my own drawing"} <= left
+    assert {"ranks", "ranks-a, with arrows"} <= left
 
 
 def test_an_earlier_plot_that_cannot_be_removed_is_named(tmp_path):
     (tmp_path / "plots" / "groups.png").mkdir(parents=True)
+    first = made_result(groups={"a": 1, "b": 1}, items=("alignment",))
     with pytest.raises(OutputError, match=r"groups\.png: an earlier report's file could not"):
-        write_survey_report(made_result(groups={"c": 2}, items=("alignment",)), tmp_path)
+        write_survey_report(made_result(groups={"c": 2}, items=("alignment",)), tmp_path, first)
 
 
 def test_the_same_result_makes_the_same_files(tmp_path):
