@@ -74,16 +74,22 @@ class AnswerFile:
 
 @dataclass(frozen=True)
 class _Found:
-    """A file, its name below the folder that was named, whether it was named itself, its begin."""
+    """A file that may hold answers.
+
+    Attributes:
+        path: where it lies.
+        short: its name below the folder that was named.
+        is_named: whether it was named itself.
+        is_own, is_page: whether its beginning says that it is a participant's, or the page.
+        has_people: whether its beginning tells of participants, as a table's head does.
+    """
 
     path: Path
     short: str
     is_named: bool
-    begin: bytes
-
-    @property
-    def is_own(self) -> bool:
-        return FORMAT.encode() in self.begin
+    is_own: bool
+    is_page: bool
+    has_people: bool
 
     @property
     def is_table(self) -> bool:
@@ -91,13 +97,13 @@ class _Found:
 
     @property
     def is_likely(self) -> bool:
-        return self.is_own or (self.is_table and b"participant" in self.begin.lower())
+        return self.is_own or (self.is_table and self.has_people)
 
     @property
     def not_to_read(self) -> str:
         """Why it is not to be read, as a sentence; empty otherwise."""
         ending = self.path.suffix.lower()
-        return _PAGE if ending in _PAGES and self._is_page else _UNREAD.get(ending, "")
+        return _PAGE if ending in _PAGES and self.is_page else _UNREAD.get(ending, "")
 
     @property
     def is_nothing(self) -> bool:
@@ -107,11 +113,7 @@ class _Found:
             return False
         # In a survey's own folder lie the pages that are handed out.
         handed_out = (self.path.parent.parent / KEY_NAME).exists()
-        return ending not in _PAGES or not self._is_page or handed_out
-
-    @property
-    def _is_page(self) -> bool:
-        return _PAGE_MARK in self.begin
+        return ending not in _PAGES or not self.is_page or handed_out
 
 
 def answer_files(paths: Sequence[Path]) -> tuple[list[AnswerFile], list[Finding]]:
@@ -185,9 +187,9 @@ def _all_of(paths: Sequence[Path], findings: list[Finding]) -> Iterator[_Found]:
             ) from error
         if stat.S_ISDIR(mode):
             for path in sorted(_walked(given, roots, findings)):
-                yield _Found(path, path.relative_to(given).as_posix(), False, _begin(path))
+                yield _found(path, path.relative_to(given).as_posix(), is_named=False)
         elif given.name != KEY_NAME:
-            yield _Found(given, given.name, True, _begin(given))
+            yield _found(given, given.name, is_named=True)
 
 
 def _walked(folder: Path, roots: Sequence[str], findings: list[Finding]) -> Iterator[Path]:
@@ -240,6 +242,19 @@ def _is_answers_name(name: str) -> bool:
         return False
     known = (".json", ".txt", *_TABLES, *_PAGES, *_UNREAD)
     return name.startswith(_SAVED) or Path(name).suffix.lower() in known
+
+
+def _found(path: Path, short: str, *, is_named: bool) -> _Found:
+    """Return a file with what its beginning says."""
+    begin = _begin(path)
+    return _Found(
+        path,
+        short,
+        is_named,
+        is_own=FORMAT.encode() in begin,
+        is_page=_PAGE_MARK in begin,
+        has_people=b"participant" in begin.lower(),
+    )
 
 
 def _begin(path: Path) -> bytes:
