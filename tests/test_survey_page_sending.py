@@ -257,3 +257,21 @@ def test_without_script_the_page_says_what_to_do(browser, path):
     with opened(browser, path, made_data("es"), java_script_enabled=False) as page:
         page.locator(".needs-script").wait_for(state="visible")
         assert page.locator("body").inner_text() == survey_texts("es").texts["page.needs_script"]
+
+
+@pytest.mark.parametrize(
+    ("culture", "part"),
+    [
+        ("M\u00e9xico / Oaxaca", "m\u00e9xico-oaxaca"),
+        ("\ud55c\uad6d", "\ud55c\uad6d"),
+        ("..", "survey"),
+        # Letters of which JavaScript counts two each are not cut in half.
+        ("a" + 70 * "\U0001e922", "a" + 59 * "\U0001e922"),
+    ],
+)
+def test_the_files_name_has_the_cultures_own_letters_and_nothing_else(browser, path, culture, part):
+    with opened(browser, path, made_data(culture=culture)) as page:
+        begun(page)
+        to_overview(page)
+        name, file = saved(page)
+        assert name == f"answers-{part}-{file['participant'][:8]}.json"

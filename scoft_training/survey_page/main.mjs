@@ -23,7 +23,7 @@ function start() {
     words: wordsOf(data.texts, data.language),
     stage: element("div.stage"),
     notice: element("div.notice", { role: "alert" }),
-    greeting: element("div.notice"),
+    greeting: element("aside.notice"),
     save: () => save(app),
     changed: () => changed(app),
     go: (at) => go(app, at),
