@@ -11,10 +11,11 @@ function opened(dialog) {
 /**
  * Ask something; `act` is called if the answer is yes.
  *
- * @param {string|Array} question  text, or texts and nodes
- * @param {Node[]} others  buttons between no and yes, which leave the window open
+ * @param {string|Array} question  text, or texts and nodes; false ones are left out
+ * @param {{others: Array, classes: string}} settings  buttons between no and yes, which leave the
+ *   window open, false ones left out; the look of the yes
  */
-export function ask(words, question, yes, act, others = []) {
+export function ask(words, question, yes, act, { others = [], classes = ".primary" } = {}) {
   const accept = () => {
     dialog.close();
     act();
@@ -28,7 +29,7 @@ export function ask(words, question, yes, act, others = []) {
       {},
       button(words("ask.cancel"), () => dialog.close()),
       others,
-      button(yes, accept, { classes: ".primary" }),
+      button(yes, accept, { classes }),
     ),
   );
   opened(dialog);

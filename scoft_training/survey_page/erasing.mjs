@@ -7,10 +7,11 @@ import { saveAnswers } from "./sending.mjs";
 /** Ask whether the answers are to be erased; what no file holds yet can be saved in the window. */
 export function askErase(app, question, yes) {
   const { words, answers, erase } = app;
-  if (answers.saved) return ask(words, question, yes, erase);
+  const unsaved = !answers.saved;
   const told = element("p", { role: "status" }, words("end.unsaved"));
   const save = () => told.replaceChildren(...saveAnswers(app));
-  return ask(words, [element("p", {}, question), told], yes, erase, [
-    button(words("end.save"), save),
-  ]);
+  ask(words, [element("p", {}, question), unsaved && told], yes, erase, {
+    others: [unsaved && button(words("end.save"), save, { classes: ".primary" })],
+    classes: ".danger",
+  });
 }
