@@ -49,6 +49,7 @@ _UNWANTED = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 """Control characters, line ends, what turns the direction of text, halves of characters."""
 
 _WHOLE = re.compile(r"(\d{1,9})(?:[.,]0*)?")
+_STATED = re.compile(r"[^\S\r\n]*sep=([,;\t])[^\S\r\n]*(?:\r\n|[\r\n]|$)")
 _GAPS = re.compile(r"[\s'\u2019]")
 
 
@@ -222,14 +223,17 @@ def guess_note(decoded: DecodedText) -> str:
 
 def _opened(text: str, needed: Sequence[str]) -> tuple[str, int, str]:
     """Return a table's text, how many lines before it were skipped, and its delimiter."""
-    first, _, rest = text.partition("\n")
-    if stated := re.fullmatch(r"\s*sep=([,;\t])\s*", first):
+    if stated := _STATED.match(text):
         # Excel's own way to state the delimiter, which may be the tab that strip would eat.
-        return rest, 1, stated[1]
-    head = next((line for line in io.StringIO(text) if line.strip()), "")
+        return text[stated.end() :], 1, stated[1]
+    # Lines may end in \r alone, as in Excel's CSV (Macintosh).
+    head = next((line for line in io.StringIO(text, newline="") if line.strip()), "").strip("\r\n")
 
     def fitness(delimiter: str) -> tuple[int, int]:
-        cells = [_plain(cell) for cell in next(csv.reader([head], delimiter=delimiter), [])]
+        try:
+            cells = [_plain(cell) for cell in next(csv.reader([head], delimiter=delimiter), [])]
+        except csv.Error:  # told with its line where the records are read
+            return 0, 0
         return sum(one in cells for one in needed), len(cells)
 
     return text, 0, max(_DELIMITERS, key=fitness)

@@ -42,6 +42,18 @@ def test_excels_own_line_about_the_delimiter_is_no_head(tmp_path):
     assert [(row.line, row.cells["participant"]) for row in table.rows] == [(3, "a,b")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_they_do_anywhere(tmp_path, end):
+    lines = ["rank;participant", "1;a", '2;"b', 'c"', "3;d"]
+    for begin in ([], ["sep=;"]):
+        rows = read(tmp_path, end.join([*begin, *lines, ""])).rows
+        assert [(row.line - len(begin), row.cells["participant"]) for row in rows] == [
+            (2, "a"),
+            (3, "b c"),
+            (5, "d"),
+        ]
+
+
 def test_lines_are_counted_as_an_editor_does(tmp_path):
     table = read(tmp_path, 'participant,rank,prompt\na,1,"two\nlines"\n\n , ,\nb,2,x\n')
     assert [(row.line, row.cells["prompt"]) for row in table.rows] == [(2, "two lines"), (6, "x")]
@@ -75,6 +87,7 @@ def test_a_short_line_is_filled_and_a_long_one_has_a_fault(tmp_path):
             "a.csv: line 4 is not UTF-8, though the rest is",
         ),
         (f"rank,participant\n1,{'x' * 200_000}\n", "a.csv, line 2: this is no proper table"),
+        (f"{'x' * 200_000}\n", "a.csv, line 1: this is no proper table"),
     ],
 )
 def test_what_is_no_table_is_refused_by_its_line(tmp_path, data, sentence):
