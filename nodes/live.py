@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,19 +109,8 @@ class LiveRun:
         _runs[run_id] = self
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A folder that a node wrote, and the files in it that its page shows."""
-
-    folder: Path
-    files: tuple[Path, ...]
-
-
 _runs: dict[str, LiveRun] = {}
 _galleries: dict[str, Gallery] = {}
-_grids: dict[str, Path] = {}
-_surveys: dict[str, _Opened] = {}
-_results: dict[str, _Opened] = {}
 _revisions: Counter[str] = Counter()
 
 
@@ -161,77 +149,57 @@ def find_gallery(name: str) -> Gallery:
     return _galleries[name]
 
 
-def open_grid(folder: Path) -> str:
-    """Make a grid with its scores known to pages; returns its id."""
-    name = _id(folder)
-    _grids[name] = folder
-    return name
+class _Folders:
+    """Folders that nodes wrote, by id; what a page asks of them is refused once they are gone."""
+
+    def __init__(self, kind: str, unknown: str) -> None:
+        self._kind = kind
+        self._unknown = unknown
+        self._opened: dict[str, tuple[Path, tuple[Path, ...]]] = {}
+
+    def open(self, folder: Path, files: Iterable[Path] = ()) -> str:
+        """Make a folder known to pages of the canvas; returns its id.
+
+        Args:
+            folder: that a node wrote.
+            files: that its page shows; without one of them the node has to run again.
+        """
+        name = _id(folder)
+        self._opened[name] = folder, tuple(files)
+        return name
+
+    def find(self, name: str) -> Path:
+        """Return the folder of an id.
+
+        Raises:
+            NotOpenError: this server knows none of that id.
+        """
+        if name not in self._opened:
+            raise NotOpenError(self._unknown)
+        return self._opened[name][0]
+
+    def forget_lost(self) -> None:
+        """Forget folders that lack a file by now, so that their nodes run again."""
+        for name, (_, files) in list(self._opened.items()):
+            if not all(path.is_file() for path in files):
+                del self._opened[name]
+                decided(self._kind)
 
 
-def find_grid(name: str) -> Path:
-    """Return the folder of an opened grid.
+_grids = _Folders("grids", "This server has not measured that grid. Queue its node once.")
+open_grid, find_grid = _grids.open, _grids.find
 
-    Raises:
-        NotOpenError: this server knows none of that id.
-    """
-    if name not in _grids:
-        raise NotOpenError("This server has not measured that grid. Queue its node once.")
-    return _grids[name]
+_surveys = _Folders("surveys", "This server has not made that survey. Queue its node once.")
+open_survey, find_survey = _surveys.open, _surveys.find
 
-
-def open_survey(folder: Path, files: Iterable[Path]) -> str:
-    """Make a survey's pages known to pages of the canvas; returns its id.
-
-    Args:
-        folder: the survey's.
-        files: its key and pages; without one of them its node has to run again.
-    """
-    name = _id(folder)
-    _surveys[name] = _Opened(folder, tuple(files))
-    return name
-
-
-def find_survey(name: str) -> Path:
-    """Return the folder of an opened survey.
-
-    Raises:
-        NotOpenError: this server knows none of that id.
-    """
-    if name not in _surveys:
-        raise NotOpenError("This server has not made that survey. Queue its node once.")
-    return _surveys[name].folder
-
-
-def open_results(folder: Path, files: Iterable[Path]) -> str:
-    """Make what was found in answers known to pages; returns its id.
-
-    Args:
-        folder: of the results.
-        files: its report and numbers; without one of them its node has to run again.
-    """
-    name = _id(folder)
-    _results[name] = _Opened(folder, tuple(files))
-    return name
-
-
-def find_results(name: str) -> Path:
-    """Return the folder of opened results.
-
-    Raises:
-        NotOpenError: this server knows none of that id.
-    """
-    if name not in _results:
-        raise NotOpenError("This server has not read those answers. Queue its node once.")
-    return _results[name].folder
+_results = _Folders("results", "This server has not read those answers. Queue its node once.")
+open_results, find_results = _results.open, _results.find
 
 
 def forget_lost() -> None:
-    """Forget surveys and results that lack a file by now, so that their nodes run again."""
-    for kind, opened in (("surveys", _surveys), ("results", _results)):
-        for name, one in list(opened.items()):
-            if not all(path.is_file() for path in one.files):
-                del opened[name]
-                decided(kind)
+    """Forget surveys and results of which a file is gone, so that their nodes run again."""
+    _surveys.forget_lost()
+    _results.forget_lost()
 
 
 def _id(folder: Path) -> str:

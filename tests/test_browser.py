@@ -9,7 +9,7 @@ import json
 import re
 
 import pytest
-from running_host import PACK, running_host, until
+from running_host import PACK, running_host, skip_without_views, until
 
 pytestmark = [pytest.mark.host, pytest.mark.slow]
 
@@ -287,9 +287,7 @@ def test_a_graph_in_api_form_keeps_its_values(tab):
 
 
 def test_it_runs_in_the_new_nodes_too(tab, host):
-    version = tab.page.evaluate("window.__COMFYUI_FRONTEND_VERSION__ ?? '0'")
-    if tuple(map(int, version.split(".")[:2])) < (1, 35):
-        pytest.skip(f"the front end {version} shows no widgets of extensions in its new nodes yet")
+    skip_without_views(tab.page)
     tab.page.evaluate("app.extensionManager.setting.set('Comfy.VueNodes.Enabled', true)")
     try:
         tab.open()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 import urllib.error
 import urllib.request
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from running_host import SHORT_TRAINING, error_of
+from running_host import SHORT_TRAINING, error_of, skip_without_views, until
 from survey_filling import begun, next_one
 
 from scoft_training.survey_key import ITEMS, read_key
@@ -240,6 +241,20 @@ def test_a_report_that_somebody_deleted_is_made_again(host, made):
     assert report.is_file()
 
 
+def test_an_interrupted_reading_leaves_the_report_before_it(host, made):
+    answer(host, 0, ["base", "step 2", "step 4"])
+    host.wait(host.queue(reading(host)))
+    report = folder_of(host) / "results" / "report.html"
+    before = report.read_bytes()
+    long = host.queue(reading(host, resamples=100_000))
+    until(lambda: host.get("/queue")["queue_running"], host)
+    time.sleep(1.0)
+    host.post("/interrupt", {})
+    ended = host.wait(long)
+    assert "execution_interrupted" in dict(ended["status"]["messages"])
+    assert report.read_bytes() == before
+
+
 def test_two_nodes_on_the_same_answers_keep_two_reports(host, made):
     answer(host, 0, ["base", "step 2", "step 4"])
     prompt = reading(host)
@@ -334,6 +349,8 @@ def test_the_canvas_previews_saves_and_reports(host, made, browser, tmp_path, vu
     page.goto(host.url)
     page.wait_for_function("!!window.LiteGraph?.registered_node_types?.ScoftMakeSurvey")
     page.wait_for_function("!!window.app?.extensionManager && !!window.app.canvas")
+    if vue:
+        skip_without_views(page)
     survey = made["outputs"]["5"]["scoft"][0]["survey"]
     page.evaluate(LOAD, [survey, read["results"], read["summary"]])
     page.get_by_role("button", name=f"Open {ENGLISH}").click()
