@@ -166,8 +166,8 @@ def _whom(result: SurveyResult) -> Iterator[Part]:
         )
     if result.people:
         yield Words(
-            "These people speak for themselves. Nobody drew them by lot, so all people of a "
-            f"{result.group_by} need not think the same, nor need these of other prompts."
+            "These people speak for themselves: they were not drawn by lot, so others of the same "
+            f"{result.group_by} may think otherwise. Nor do these prompts stand for all others."
         )
     found = Counter(finding.kind for finding in result.findings)
     if found:
