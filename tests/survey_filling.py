@@ -8,6 +8,7 @@ import re
 import uuid
 from datetime import datetime
 
+from scoft_training import survey_html as room
 from scoft_training.survey_html import survey_html
 
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -35,6 +36,13 @@ def page_of(context, path):
     page.on("console", lambda message: page.wrong.append(message.text))
     page.goto(path.as_uri())
     return page
+
+
+def modules(page, *names):
+    """Make modules callable in an empty page, each named after those that it imports."""
+    joined = "\n".join(room._scoped(name, room._read(f"{name}.mjs")) for name in names)
+    known = ", ".join(f"module_{name}" for name in names)
+    page.evaluate(f"() => {{ {joined}\nObject.assign(globalThis, {known}); }}")
 
 
 def unharmed(page, path):

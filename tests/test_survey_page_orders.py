@@ -2,21 +2,12 @@
 
 import pytest
 from made_survey_page import PAGES, made_data
-from survey_filling import begun, check_file, ids_shown, opened, saved, to_overview
-
-from scoft_training import survey_html as room
+from survey_filling import begun, check_file, ids_shown, modules, opened, saved, to_overview
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "survey.html"
-
-
-def modules(page, *names):
-    """Make modules callable in an empty page, each named after those that it imports."""
-    joined = "\n".join(room._scoped(name, room._read(f"{name}.mjs")) for name in names)
-    known = ", ".join(f"module_{name}" for name in names)
-    page.evaluate(f"() => {{ {joined}\nObject.assign(globalThis, {known}); }}")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from survey_filling import (
     begun,
     check_file,
     ids_shown,
+    modules,
     next_one,
     opened,
     page_of,
@@ -144,17 +145,16 @@ def test_files_that_the_page_has_not_saved_are_refused_and_change_nothing(browse
         ((*ranks, "ffffffff"), 1),
         (("comment",), 7),
     ]
+    spoilt_ones = [json.dumps(spoilt(file, keys, value)) for keys, value in faults]
+    texts = ["", "[]", "{", "picture.png", json.dumps(file)[:-900], *spoilt_ones]
     with opened(browser, path, data) as page:
         page.resume_heading = ENGLISH["resume.heading"]
         wrong = page.locator("#resume-wrong")
-        for text in ("", "[]", "{", "picture.png", json.dumps(file)[:-900]):
+        for text in texts[4:6]:
+            wrong.evaluate("one => { one.hidden = true; }")
             chosen(page, None, text)
             wrong.wait_for()
-            assert wrong.inner_text() == ENGLISH["resume.wrong"], text
-        for keys, value in faults:
-            wrong.evaluate("one => { one.hidden = true; }")
-            chosen(page, spoilt(file, keys, value))
-            wrong.wait_for()
+            assert wrong.inner_text() == ENGLISH["resume.wrong"]
         assert page.locator("#resume").get_attribute("aria-invalid") == "true"
         assert page.evaluate("localStorage.length") == 0
         assert page.locator("#culture").input_value() == ""
@@ -162,6 +162,12 @@ def test_files_that_the_page_has_not_saved_are_refused_and_change_nothing(browse
         chosen(page, file)
         page.locator(".pick").first.wait_for()
         assert page.wrong == []
+        modules(page, "chance", "ranking", "answers", "reading")
+        read = "([texts, data]) => texts.map((text) => readFile(text, data) === null)"
+        assert page.evaluate(read, [[*texts, json.dumps(file)], {**data, "pictures": {}}]) == [
+            *(True for _ in texts),
+            False,
+        ]
 
 
 def test_pages_that_nobody_has_seen_get_an_order_and_come_in_their_turn(browser, path):
@@ -222,10 +228,20 @@ def test_a_damaged_memory_begins_anew_and_breaks_nothing(browser, path):
             )
             page.reload()
 
-        for change in DAMAGE:
+        for change in DAMAGE[::6]:
             reopened(change)
             assert page.locator("#agree").is_visible(), change
             assert page.wrong == [], change
+        modules(page, "chance", "ranking", "answers", "reading")
+        data = {**made_data(pages=2), "pictures": {}}
+        for change in DAMAGE:
+            read = f"""([text, data]) => {{
+                 const kept = JSON.parse(text);
+                 const first = kept.pages[kept.order[0]];
+                 {change};
+                 return readAnswers(JSON.stringify(kept), data);
+               }}"""
+            assert page.evaluate(read, [entry[1], data]) is None, change
         reopened("kept.at.item = 2")
         assert page.locator(".steps [aria-current=step]").inner_text().startswith("3")
 
