@@ -269,14 +269,21 @@ def _log_posterior(at: _Batch, weights: Floats, tallies: _Tallies) -> Floats:
         tallies: the comparisons.
     """
     scores, gammas, places = at
-    terms = _Terms.at(at, tallies)
-    own: Floats = (
-        tallies.left_wins * np.log(terms.left) + tallies.right_wins * np.log(terms.right)
-    ).sum(axis=2)
-    own = own + _FOLLOWED_PICTURES * log_expit(gammas) + _FOLLOWED_PLACE * log_expit(-gammas)
-    own = own + _EACH_PLACE * (log_expit(places) + log_expit(-places))
+    left, right = _likely(at, tallies)
+    said: Floats = tallies.left_wins * np.log(left) + tallies.right_wins * np.log(right)
+    own: Floats = said.sum(axis=2)
+    own += _FOLLOWED_PICTURES * log_expit(gammas) + _FOLLOWED_PLACE * log_expit(-gammas)
+    own += _EACH_PLACE * (log_expit(places) + log_expit(-places))
     total: Floats = (weights * own).sum(axis=1) + _score_prior(scores)
     return total
+
+
+def _likely(at: _Batch, tallies: _Tallies) -> tuple[Floats, Floats]:
+    """Return (resamples, participants, pairs) the probability of left, and of right."""
+    ahead = (at.scores @ tallies.sides.T)[:, None, :]
+    gammas, places = at.gammas[:, :, None], at.places[:, :, None]
+    left = expit(gammas) * expit(ahead) + expit(-gammas) * expit(places)
+    return left, expit(gammas) * expit(-ahead) + expit(-gammas) * expit(-places)
 
 
 @dataclass(frozen=True)
@@ -305,13 +312,8 @@ class _Terms:
         win, lose = expit(ahead), expit(-ahead)
         follow, stray = expit(gammas)[:, :, None], expit(-gammas)[:, :, None]
         first, second = expit(places)[:, :, None], expit(-places)[:, :, None]
-        return cls(
-            left=follow * win + stray * first,
-            right=follow * lose + stray * second,
-            by_score=follow * (win * lose),
-            by_gamma=(win - first) * (follow * stray),
-            by_place=stray * first * second,
-        )
+        by_gamma, by_place = (win - first) * (follow * stray), stray * first * second
+        return cls(*_likely(at, tallies), follow * (win * lose), by_gamma, by_place)
 
     def gradient(self, at: _Batch, weights: Floats, tallies: _Tallies) -> _Batch:
         """Return the log posterior's by scores, and by each person's gamma and q.
@@ -354,15 +356,16 @@ def _better(at: _Batch, value: Floats, weights: Floats, tallies: _Tallies) -> tu
     step = _scoring_step(at, weights, tallies)
     longest = np.abs(np.concatenate(step, axis=1)).max(axis=1)
     length = 1 / np.maximum(longest / _LONGEST_STEP, 1)
+    reached = _log_posterior(at.moved(step, length), weights, tallies)
     for _ in range(_HALVINGS):
-        there = at.moved(step, length)
-        reached = _log_posterior(there, weights, tallies)
-        lost = reached < value
-        if not lost.any():
-            return there, reached
+        lost = np.flatnonzero(reached < value)
+        if not len(lost):
+            break
         length[lost] /= 2
-    length[lost] = 0
-    return at.moved(step, length), np.where(lost, value, reached)
+        there = at.take(lost).moved(step.take(lost), length[lost])
+        reached[lost] = _log_posterior(there, weights[lost], tallies)
+    length[reached < value] = 0
+    return at.moved(step, length), np.maximum(reached, value)
 
 
 def _scoring_step(at: _Batch, weights: Floats, tallies: _Tallies) -> _Batch:
@@ -431,14 +434,11 @@ class _Information:
         area = gamma_gamma * place_place - gamma_place**2
         solved_gamma = _solved(place_place, gamma_place, area, with_gamma, with_place)
         solved_place = _solved(gamma_gamma, gamma_place, area, with_place, with_gamma)
-
         by_pair = np.einsum("bk,bke->be", weights, certain * terms.by_score**2)
         models = np.einsum("be,ei,ej->bij", by_pair, sides, sides)
-        diagonal = np.arange(sides.shape[1])
-        models[:, diagonal, diagonal] += 2 * _MET_THE_MIDDLE * expit(scores) * expit(-scores)
-        shared = weights[:, :, None]
-        models -= np.swapaxes(shared * with_gamma, 1, 2) @ solved_gamma
-        models -= np.swapaxes(shared * with_place, 1, 2) @ solved_place
+        np.einsum("bii->bi", models)[...] += 2 * _MET_THE_MIDDLE * expit(scores) * expit(-scores)
+        models -= np.swapaxes(weights[:, :, None] * with_gamma, 1, 2) @ solved_gamma
+        models -= np.swapaxes(weights[:, :, None] * with_place, 1, 2) @ solved_place
         person = (gamma_gamma, gamma_place, place_place, area)
         return cls(*person, with_gamma, with_place, solved_gamma, solved_place, models)
 
