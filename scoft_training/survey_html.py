@@ -49,6 +49,9 @@ _MODULES = (
 )
 """Each before those that import it; `tests/test_survey_html.py` holds the order to the imports."""
 
+_STYLES = ("page", "ranking", "windows")
+"""What all steps share; the pictures and their places; what lies above them, and the exceptions."""
+
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "\./(\w+)\.mjs";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const) (\w+))", re.MULTILINE)
 
@@ -151,7 +154,7 @@ def _scoped(name: str, source: str) -> str:
 
 @cache
 def _style() -> str:
-    return "\n" + _read("page.css")
+    return "\n" + "\n".join(_read(f"{name}.css") for name in _STYLES)
 
 
 def _read(name: str) -> str:
