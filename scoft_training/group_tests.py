@@ -191,7 +191,7 @@ def _groups_p_value(
     own = table.take(table.group == homes[table.participant])
     people = np.unique(own.participant)
     labels = homes[people]
-    if _arrangements(labels) * CHANCE < 1:
+    if _arrangements(labels) < 1 / CHANCE:
         return None
     groups = np.unique(labels)
     totals = [

@@ -249,6 +249,12 @@ def test_four_and_four_people_are_enough_to_tell():
     assert whole.p_value == pytest.approx(1 / 35, abs=0.015)
 
 
+def test_hundreds_of_people_can_be_told_apart():
+    """They fall into groups in more ways than a float can count."""
+    table = grouped_table(3, 2.0, (400, 300, 200))
+    assert disagreements(table, permutations=200, seed=0)[0].p_value < 0.01
+
+
 def test_winners_that_differ_by_chance_are_told_as_that():
     ranks = np.array([[1, 2], [2, 1], [1, 2], [1, 2], [2, 1], [2, 1], [1, 2], [2, 1]])[
         :, None, None

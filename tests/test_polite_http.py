@@ -78,7 +78,7 @@ GOOD = (200, {}, b"a body")
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        ({"Content-Encoding": "gzip"}, gzip.compress(b"User-agent: *\nDisallow: /\n")),
+        ({"Content-Encoding": "gzip"}, gzip.compress(b"User-agent: *\nDisallow: /\n", mtime=0)),
         ({}, b"\xef\xbb\xbfUser-agent: *\nDisallow: /\n"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_packed_or_marked_robots_txt_is_honoured(headers, body, tmp_path):
 
 
 def test_a_robots_txt_that_unfolds_to_any_size_is_cut(tmp_path):
-    bomb = gzip.compress(b"#" * 600_000 + b"\nUser-agent: *\nDisallow: /\n")
+    bomb = gzip.compress(b"#" * 600_000 + b"\nUser-agent: *\nDisallow: /\n", mtime=0)
     with serving({"/robots.txt": (200, {}, bomb), "/a": GOOD}) as port:
         (found,) = fetch([port], [f"http://127.0.0.1:{port}/a"], tmp_path)
     assert not isinstance(found, Exception)
@@ -106,7 +106,7 @@ def test_a_cut_robots_txt_says_nothing_about_the_picture(tmp_path):
 def test_a_content_encoding_that_packs_nothing_is_no_fault(tmp_path):
     answers = {
         "/named": (200, {"Content-Encoding": "UTF-8"}, b"a body"),
-        "/packed": (200, {"Content-Encoding": "GZIP"}, gzip.compress(b"a body")),
+        "/packed": (200, {"Content-Encoding": "GZIP"}, gzip.compress(b"a body", mtime=0)),
     }
     with serving(answers) as port:
         links = [f"http://127.0.0.1:{port}{path}" for path in answers]
