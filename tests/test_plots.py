@@ -9,35 +9,13 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
+from drawn_plots import PAPER, bars, dots, texts
 from PIL import Image
 
 from scoft_training.errors import ConfigError
 from scoft_training.plots import Series, curve_plot, interval_plot
 
 NAMES = ["base", "<b>&</b>", "한국어 모델", "نموذج", "$x_1$ \\alpha", "a" * 300, "日本語" * 60]
-DOT = "fill: #0072b2; stroke: #0072b2"
-PAPER = "http://www.w3.org/2000/svg"
-
-
-def texts(svg):
-    root = ElementTree.fromstring(svg)
-    return ["".join(one.itertext()) for one in root.iter(f"{{{PAPER}}}text")]
-
-
-def dots(svg):
-    """Return where the filled dots are, from top to bottom."""
-    root = ElementTree.fromstring(svg)
-    uses = [one for one in root.iter(f"{{{PAPER}}}use") if one.get("style") == DOT]
-    return [(float(one.get("x")), float(one.get("y"))) for one in uses]
-
-
-def bars(svg):
-    """Return (from, to) of the intervals, from top to bottom."""
-    root = ElementTree.fromstring(svg)
-    found = [
-        one for one in root.iter(f"{{{PAPER}}}path") if "opacity: 0.55" in one.get("style", "")
-    ]
-    return [tuple(map(float, re.findall(r"[ML] ([\d.]+)", one.get("d")))) for one in found]
 
 
 def test_dots_and_bars_stand_where_the_axis_says():
