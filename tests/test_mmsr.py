@@ -181,7 +181,7 @@ def test_small_groups_let_a_majority_decide_and_say_why():
     (group,) = vote.groups
     assert (group.method, group.participants) == ("majority", ("p0", "p1", "p2"))
     assert group.reason == (
-        "Only 3 people compared these pictures; weighing people against each other takes 4 or more."
+        "Only 3 people compared these pictures; weighing people against each other takes 6 or more."
     )
     assert np.isnan(vote.skills).all()
     assert vote.labels.tolist() == [1] * 9
@@ -191,24 +191,24 @@ def test_small_groups_let_a_majority_decide_and_say_why():
 
 
 def test_without_a_ring_of_three_nobody_can_be_weighed():
-    # Four people in a square: each shares tasks with two, never three among themselves.
-    corners = {0: (0, 1), 1: (1, 2), 2: (2, 3), 3: (3, 0)}
+    # Six people in a circle: each shares tasks with two, never three among themselves.
+    edges = {who: (who, (who + 1) % 6) for who in range(6)}
 
     def tasks(who):
-        return [20 * edge + one for edge in corners[who] for one in range(20)]
+        return [20 * edge + one for edge in edges[who] for one in range(20)]
 
-    square = answers(range(4), tasks, lambda who, task: (task * 7 + who) % 5 > 1)
-    (group,) = mmsr_vote(compared_by_hand("AB", square)).groups
+    circle = answers(range(6), tasks, lambda who, task: (task * 7 + who) % 5 > 1)
+    (group,) = mmsr_vote(compared_by_hand("AB", circle)).groups
     assert group.method == "majority"
     assert "in a ring" in group.reason
-    diagonal = [*square, *[("p0", 45, "A", "B", 1), ("p0", 46, "A", "B", 0)]]
-    (group,) = mmsr_vote(compared_by_hand("AB", diagonal)).groups
+    chord = [*circle, *[("p0", 45, "A", "B", 1), ("p0", 46, "A", "B", 0)]]
+    (group,) = mmsr_vote(compared_by_hand("AB", chord)).groups
     assert "in a ring" not in group.reason
 
 
 def test_what_does_not_settle_is_left_to_a_majority():
     # Few people, two pages, near models: several agreements are nothing.
-    made = made_comparisons(1, people=4, groups=1, pages=2, items=1, gap=0.3)
+    made = made_comparisons(16, people=6, groups=1, pages=2, items=1, gap=0.3)
     vote = mmsr_vote(made.compared)
     (group,) = vote.groups
     assert group.method == "majority"
