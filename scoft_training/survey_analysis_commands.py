@@ -76,7 +76,7 @@ def _aggregate(arguments: argparse.Namespace) -> int:
     def events(should_stop: Callable[[], bool]) -> Iterator[Event]:
         made.append((yield from aggregate(request, should_stop=should_stop)))
 
-    status = show_events(events, arguments.json_events)
+    status = show_events(events, arguments.json_events, loads_networks=False)
     for result in filter(None, made):
         if arguments.json:
             print(json.dumps(result_to_json(result), indent=2, ensure_ascii=False))

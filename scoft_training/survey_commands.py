@@ -127,7 +127,11 @@ def _make(arguments: argparse.Namespace) -> int:
         translations=arguments.translations,
         config=config_from_flags(SurveyConfig, arguments),
     )
-    status = show_events(lambda stop: make_survey(request, should_stop=stop), arguments.json_events)
+    status = show_events(
+        lambda stop: make_survey(request, should_stop=stop),
+        arguments.json_events,
+        loads_networks=False,
+    )
     if status == 0 and not arguments.json_events:
         _say_what_next(arguments.out)
     return status

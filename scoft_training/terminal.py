@@ -26,18 +26,24 @@ STOPPED = 130
 
 
 def show_events(
-    start: Callable[[Callable[[], bool]], Iterator[Event]], json_events: bool = False
+    start: Callable[[Callable[[], bool]], Iterator[Event]],
+    json_events: bool = False,
+    *,
+    loads_networks: bool = True,
 ) -> int:
     """Show the events of work that is told to stop by what it is started with.
 
     Args:
         start: given a callable that says whether to stop, returns the work's events.
         json_events: print one JSON object a line instead of bars and sentences.
+        loads_networks: the work uses diffusers or transformers, which are told to be quiet; they
+            take seconds to import.
 
     Returns:
         The exit status: 0, or STOPPED.
     """
-    quiet_libraries()
+    if loads_networks:
+        quiet_libraries()
     printer: Printer = JsonPrinter() if json_events else TextPrinter()
     # Under a launcher every process runs this; one of them speaks.
     speaks = int(os.environ.get("RANK", "0")) == 0
