@@ -53,27 +53,7 @@ class MakeSurvey(io.ComfyNode):
                     default="",
                     tooltip="Of prompts that name none, say Korea. Empty takes the dataset's.",
                 ),
-                io.String.Input(
-                    "title", default="", tooltip="Of the page; empty is one in its language."
-                ),
-                io.String.Input(
-                    "about",
-                    multiline=True,
-                    default="",
-                    tooltip="What the survey is about; empty is a text in the page's language.",
-                ),
-                io.String.Input(
-                    "consent",
-                    multiline=True,
-                    default="",
-                    tooltip="What participants agree to; empty is a text in the page's language. "
-                    "{culture}, {pages}, {minutes} and {contact} are filled in.",
-                ),
-                io.String.Input(
-                    "contact",
-                    default="",
-                    tooltip="Whom participants ask and send their file to: a name, a mail address.",
-                ),
+                *_page_words(),
                 io.String.Input(
                     "form_target",
                     default="",
@@ -265,6 +245,31 @@ def _noted(events: Iterator[Event], warnings: list[str]) -> Iterator[Event]:
         if isinstance(event, WarningEvent):
             warnings.append(event.message)
         yield event
+
+
+def _page_words() -> list[Any]:
+    """Return the inputs of what stands on the page; empty takes texts in its language."""
+    return [
+        io.String.Input("title", default="", tooltip="Of the page; empty is one in its language."),
+        io.String.Input(
+            "about",
+            multiline=True,
+            default="",
+            tooltip="What the survey is about; empty is a text in the page's language.",
+        ),
+        io.String.Input(
+            "consent",
+            multiline=True,
+            default="",
+            tooltip="What participants agree to; empty is a text in the page's language. "
+            "{culture}, {pages}, {minutes} and {contact} are filled in.",
+        ),
+        io.String.Input(
+            "contact",
+            default="",
+            tooltip="Whom participants ask and send their file to: a name, a mail address.",
+        ),
+    ]
 
 
 def _is_file_name(language: str) -> bool:
