@@ -20,13 +20,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from made_comparisons import MadeComparisons, made_comparisons, majority_share, right_share
+from made_comparisons import (
+    MadeComparisons,
+    bradley_terry,
+    made_comparisons,
+    majority_share,
+    right_share,
+)
 
 from scoft_training import mmsr
 from scoft_training import noisy_bradley_terry as rooms
 from scoft_training.mmsr import mmsr_vote
 from scoft_training.noisy_bradley_terry import (
-    bradley_terry,
     noisy_bradley_terry,
     resampled_scores,
 )

@@ -1,4 +1,4 @@
-"""Strengths of models from compared pairs: Bradley-Terry, plain and with people who differ.
+"""Strengths of models from compared pairs: Bradley-Terry with people who differ.
 
 Noisy Bradley-Terry: a share sigma(gamma_k) of person k's answers follows the pictures, the others
 choose the place: left with probability sigma(q_k).
@@ -35,7 +35,6 @@ from .rank_table import Comparisons, Floats, Ints
 
 __all__ = [
     "NoisyBradleyTerry",
-    "bradley_terry",
     "negative_log_posterior",
     "noisy_bradley_terry",
     "resampled_scores",
@@ -151,26 +150,6 @@ class _Tallies:
         models, people = self.sides.shape[1], len(self.left_wins)
         scores, gammas, places = np.split(flat[None], [models, models + people], axis=1)
         return _Batch(scores, gammas, places)
-
-
-def bradley_terry(comparisons: Comparisons) -> Floats:
-    """Return (models,) log-odds, mean 0, of plain Bradley-Terry: everybody is alike.
-
-    With the same prior on scores as the noisy model; NaN for a model that nobody compared.
-    """
-    tallies = _Tallies.of(comparisons)
-    left_wins, right_wins = tallies.left_wins.sum(axis=0), tallies.right_wins.sum(axis=0)
-    sides = tallies.sides
-
-    def loss(scores: Floats) -> tuple[float, Floats]:
-        ahead = sides @ scores
-        value = left_wins @ log_expit(ahead) + right_wins @ log_expit(-ahead)
-        slope = left_wins * expit(-ahead) - right_wins * expit(ahead)
-        gradient = slope @ sides - _MET_THE_MIDDLE * np.tanh(scores / 2)
-        return -float(value + _score_prior(scores)), -gradient
-
-    found = minimize(loss, np.zeros(sides.shape[1]), jac=True, method="L-BFGS-B")
-    return _spread(found.x - found.x.mean(), tallies.models)
 
 
 def noisy_bradley_terry(comparisons: Comparisons) -> NoisyBradleyTerry:

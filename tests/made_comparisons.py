@@ -8,6 +8,8 @@ strength plus Gumbel noise, in the others that of the places, first to last with
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit
 
 from scoft_training.rank_table import Comparisons
 
@@ -120,3 +122,22 @@ def right_share(labels, made):
     asked = np.unique(made.compared.task)
     right = np.where(labels == 0, 0.5, labels == made.truth[: len(labels)])
     return right[asked].mean()
+
+
+def bradley_terry(compared):
+    """Return (models,) log-odds, mean 0, of plain Bradley-Terry: everybody is alike.
+
+    With the noisy model's prior on scores: each won once and lost once against one of strength 0.
+    """
+
+    def loss(scores):
+        ahead = scores[compared.left] - scores[compared.right]
+        value = compared.outcome @ log_expit(ahead) + (1 - compared.outcome) @ log_expit(-ahead)
+        slope = compared.outcome - expit(ahead)
+        gradient = -np.tanh(scores / 2)
+        np.add.at(gradient, compared.left, slope)
+        np.add.at(gradient, compared.right, -slope)
+        return -(value + (log_expit(scores) + log_expit(-scores)).sum()), -gradient
+
+    found = minimize(loss, np.zeros(len(compared.models)), jac=True, method="L-BFGS-B").x
+    return found - found.mean()
