@@ -1,6 +1,8 @@
 """`scoft survey aggregate` from returned files to what the terminal says."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,16 @@ def test_crowd_kit_is_told_beside_where_it_is_asked_for(here, quick, monkeypatch
 def test_what_cannot_be_read_is_refused(here, quick, capsys, arguments, sentence):
     assert main(["survey", "aggregate", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_it_imports_no_library_of_networks(here):
+    """They take seconds, and answers hold no pictures."""
+    script = (
+        "import sys; from scoft_training import survey_aggregation; "
+        "survey_aggregation.write_survey_report = lambda _, out, __: out / 'report.html'; "
+        f"from scoft_training.cli import main; main({[*AGGREGATE, *KEY]!r}); "
+        "print(sorted({'diffusers', 'transformers', 'open_clip'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
