@@ -359,15 +359,20 @@ def survey_folder(name: str) -> Path:
     return output_folder() / "surveys" / clean_name(name, "survey_name")
 
 
-def clean_name(name: str, widget: str) -> str:
-    """Return a folder's name without what none may hold; slashes become underscores.
+def clean_name(name: str, widget: str, kind: str = "folder") -> str:
+    """Return a file's or folder's name without what none may hold; slashes become underscores.
+
+    Args:
+        name: as it was typed.
+        widget: that it was typed into.
+        kind: what it names, for the sentence.
 
     Raises:
         ConfigError: nothing is left.
     """
     cleaned = re.sub(r"[^\w.\- ]+", "_", name).strip(" ._")
     if not cleaned:
-        raise ConfigError(f"`{widget}`: {name!r} is no folder's name. Use letters and digits.")
+        raise ConfigError(f"`{widget}`: {name!r} is no {kind}'s name. Use letters and digits.")
     return cleaned
 
 
@@ -377,9 +382,7 @@ def lora_path(prefix: str) -> Path:
     Raises:
         ConfigError: nothing is left of the prefix once what no file name may hold is taken out.
     """
-    name = re.sub(r"[^\w.\- ]+", "_", prefix).strip(" ._")
-    if not name:
-        raise ConfigError(f"`name`: {prefix!r} is no file name. Use letters and digits.")
+    name = clean_name(prefix, "name", "file")
     folder = Path(folder_paths.get_output_directory()) / "loras"
     path, number = folder / f"{name}.safetensors", 2
     while path.exists():
